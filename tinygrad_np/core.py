@@ -1,0 +1,1039 @@
+"""The engine: a Tensor that NumPy itself records, and the walk that differentiates what was recorded.
+
+Read from top to bottom:
+
+1. whether anything is recorded at all (`no_grad`, `enable_grad`);
+2. the graph: `Node` and `Leaf`, numbered in the order in which they were made;
+3. `Tensor`, the handle that users hold: a value and, if it is recorded, a node;
+4. the table: what `apply` does with each NumPy function, `Differentiable` being the case that matters;
+5. `backward` and `gradients`: one loop over the nodes, newest first.
+
+The one idea: a derivative rule is plain NumPy. ``backward()`` runs it on arrays. When the gradient itself has to be
+differentiated, the same rule runs on Tensors, so its own NumPy calls are recorded like any others.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import nullcontext
+from contextvars import ContextVar, Token
+from itertools import count
+from operator import attrgetter
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from tinygrad_np.errors import (
+    DtypeError,
+    EscapeError,
+    FreedGraphError,
+    GradientError,
+    LeafUpdateError,
+    MissingRuleError,
+    RuleError,
+    StaleGraphError,
+    UnsupportedArgumentError,
+)
+from tinygrad_np.methods import ArrayMethods
+from tinygrad_np.signatures import CallSignature, RuleSignature, explained, function_name, rule_name
+
+__all__ = ["Tensor", "apply", "defvjp", "enable_grad", "gradients", "no_grad", "primitive", "tensor"]
+
+Array = Any  # an ndarray, a NumPy scalar, or a Tensor where a rule is being recorded
+Rule = Callable[..., Any]
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+# ---------------------------------------------------------------------------------------------- 1. recording state
+
+_recording: ContextVar[bool] = ContextVar("tinygrad_np_recording", default=True)
+
+
+class _SetRecording:
+    """A context manager and decorator that switches recording, for this thread or async task only."""
+
+    _state: bool
+
+    def __init__(self) -> None:
+        self._tokens: list[Token[bool]] = []
+
+    def __enter__(self) -> None:
+        self._tokens.append(_recording.set(self._state))
+
+    def __exit__(self, *exception: object) -> None:
+        _recording.reset(self._tokens.pop())
+
+    def __call__(self, function: F) -> F:
+        @functools.wraps(function)
+        def switched(*args: Any, **kwargs: Any) -> Any:
+            with type(self)():
+                return function(*args, **kwargs)
+
+        return cast(F, switched)
+
+
+class no_grad(_SetRecording):
+    """Record nothing within a ``with`` block, or within a decorated function.
+
+    The state belongs to the current thread or async task; others never see it.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_np as tg
+    >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> with tg.no_grad():
+    ...     y = np.exp(w)
+    >>> y.requires_grad
+    False
+    """
+
+    _state = False
+
+
+class enable_grad(_SetRecording):
+    """Record again, inside of a `no_grad` block.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_np as tg
+    >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> with tg.no_grad(), tg.enable_grad():
+    ...     y = np.exp(w)
+    >>> y.requires_grad
+    True
+    """
+
+    _state = True
+
+
+# ------------------------------------------------------------------------------------------------------ 2. the graph
+
+_numbers = count(1)
+
+
+class Spec:
+    """Shape and dtype of an array that is not kept: what a rule sees of a parameter named ``_x``."""
+
+    __slots__ = ("__weakref__", "dtype", "shape")
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.shape = shape
+        self.dtype = dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        size = 1
+        for length in self.shape:
+            size *= length
+        return size
+
+
+class Node(Spec):
+    """One recorded call. It refers to the nodes it came from and to the arrays that its rules named, nothing more."""
+
+    __slots__ = ("function", "inputs", "number", "output", "parents", "static")
+
+    def __init__(
+        self,
+        function: Differentiable,
+        parents: tuple[Node | None, ...],
+        inputs: tuple[Any, ...] | None,
+        output: Any,
+        static: dict[str, Any],
+        value: Any,
+    ) -> None:
+        self.number = next(_numbers)
+        self.function = function
+        self.parents = parents
+        self.inputs = inputs  # None once backward has let go of them
+        self.output = output
+        self.static = static
+        self.shape = value.shape
+        self.dtype = value.dtype
+
+
+class Leaf(Node):
+    """Where a graph starts: a Tensor that the user asked a gradient for. The gradient is kept here."""
+
+    __slots__ = ("grad", "updated")
+
+    def __init__(self, value: Any) -> None:
+        self.number = next(_numbers)
+        self.parents = ()
+        self.shape = value.shape
+        self.dtype = value.dtype
+        self.grad: np.ndarray[Any, Any] | None = None
+        self.updated = 0  # when the array was last changed in place, on the scale of the node numbers
+
+
+# -------------------------------------------------------------------------------------------------------- 3. Tensor
+
+
+def _operators(ufunc: np.ufunc) -> tuple[Callable[[Tensor, Any], Any], ...]:
+    """``a + b``, its reflection and ``a += b``, from the ufunc that they stand for."""
+
+    def forward(self: Tensor, other: Any) -> Any:
+        return apply(ufunc, (self, other))
+
+    def reflected(self: Tensor, other: Any) -> Any:
+        return apply(ufunc, (other, self))
+
+    def in_place(self: Tensor, other: Any) -> Any:
+        return self._rebind(apply(ufunc, (self, other)), f"an in-place {ufunc.__name__}")
+
+    return forward, reflected, in_place
+
+
+class Tensor(ArrayMethods):
+    """An array that NumPy functions record, so that `backward` can differentiate them.
+
+    Make one with `tensor`. Every NumPy function and operator takes it and returns another; ``shape``, ``ndim``,
+    ``size`` and ``dtype`` are plain Python values.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_np as tg
+    >>> w = tg.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> loss = np.sum(w ** 2)
+    >>> loss.backward()
+    >>> w.grad
+    array([2., 4., 6.])
+    """
+
+    __slots__ = ("__weakref__", "_node", "_value")
+
+    _value: Any
+    _node: Node | None
+
+    def __init__(self, value: Any, node: Node | None = None) -> None:
+        self._value = value
+        self._node = node
+
+    @property
+    def data(self) -> np.ndarray[Any, Any]:
+        """The array itself, not a copy and not recorded. Writing to it changes the Tensor behind the graph's back."""
+        return np.asarray(self._value)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return cast("tuple[int, ...]", self._value.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return cast("np.dtype[Any]", self._value.dtype)
+
+    @property
+    def ndim(self) -> int:
+        return cast(int, self._value.ndim)
+
+    @property
+    def size(self) -> int:
+        return cast(int, self._value.size)
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether a gradient can flow to or through this Tensor."""
+        return self._node is not None
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether the user made this Tensor, rather than a recorded operation."""
+        return self._node is None or isinstance(self._node, Leaf)
+
+    @property
+    def grad(self) -> np.ndarray[Any, Any] | None:
+        """The gradient that `backward` has added up here, or None. Only leaves keep one."""
+        if isinstance(self._node, Leaf):
+            return self._node.grad
+        if self._node is not None:
+            raise GradientError(
+                f"{self._node.function.name} made this tensor, and only leaves keep a .grad: "
+                "write tg.gradients(loss, [t]) for the gradient of an intermediate result"
+            )
+        return None
+
+    @grad.setter
+    def grad(self, gradient: np.ndarray[Any, Any] | None) -> None:
+        if not isinstance(self._node, Leaf):
+            raise GradientError("only a leaf that requires a gradient has a .grad to set")
+        if gradient is not None:
+            if isinstance(gradient, Tensor):
+                raise GradientError(".grad holds an ndarray: write t.grad = g.data")
+            gradient = np.asarray(gradient)
+            if gradient.shape != self.shape or gradient.dtype != self.dtype:
+                raise GradientError(
+                    f".grad must have the tensor's shape and dtype, {self.shape} {self.dtype}, "
+                    f"not {gradient.shape} {gradient.dtype}"
+                )
+        self._node.grad = gradient
+
+    def backward(self, gradient: ArrayLike | None = None, *, retain_graph: bool = False) -> None:
+        """Add the gradient of this Tensor to the ``.grad`` of every leaf that it depends on.
+
+        Parameters
+        ----------
+        gradient : array_like, optional
+            The cotangent to start from, in this Tensor's shape. A scalar needs none: it starts from 1.
+        retain_graph : bool
+            Keep the recorded arrays, so that a second backward through this graph is possible.
+
+        Raises
+        ------
+        GradientError
+            If this Tensor is not recorded, or is no scalar and no cotangent is given.
+        FreedGraphError
+            If an earlier backward has gone through this graph without ``retain_graph=True``.
+        """
+        start = _starting_cotangents([self], [gradient], "backward()")
+        for leaf, total in _walk(start, None, retain_graph, False).items():
+            leaf.grad = np.asarray(total) if leaf.grad is None else leaf.grad + total
+
+    def detach(self) -> Tensor:
+        """The same array as a Tensor that is not recorded."""
+        return Tensor(self._value)
+
+    def item(self) -> Any:
+        """The single element as a Python number, for logging."""
+        return self._value.item()
+
+    def tolist(self) -> Any:
+        """The elements as nested lists of Python numbers."""
+        return self._value.tolist()
+
+    def mark_updated(self) -> None:
+        """Declare that ``data`` was written to, so that backward through an older graph is an error, not a lie.
+
+        Optimisers call this after an in-place step.
+        """
+        if isinstance(self._node, Leaf):
+            self._node.updated = next(_numbers)
+
+    # What Python and NumPy call.
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        function = ufunc if method == "__call__" else getattr(ufunc, method)
+        return apply(function, inputs, kwargs) if kwargs else apply(function, inputs)
+
+    def __array_function__(
+        self, function: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        return apply(function, args, kwargs)
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        if self._node is not None:
+            raise EscapeError(
+                f"turning a tensor of shape {self.shape} that requires a gradient into a plain array would lose the "
+                "gradient: write t.data or t.detach() if that is meant, np.stack([...]) to join tensors, "
+                "or call the NumPy function on the tensor itself"
+            )
+        return np.array(self._value, dtype=dtype, copy=copy)
+
+    def __getitem__(self, index: Any) -> Any:
+        return apply(getitem, (self, index))
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._rebind(apply(setitem, (self, value, index)), "t[index] = v")
+
+    def _rebind(self, updated: Tensor, spelling: str) -> Tensor:
+        """Let this handle stand for another value: what in-place operators mean when values are immutable."""
+        if isinstance(self._node, Leaf):
+            raise LeafUpdateError(
+                f"{spelling} on a leaf of shape {self.shape} that requires a gradient: its gradient would be lost. "
+                "Write to t.data for an update that is not recorded, or to a new tensor such as +t for one that is"
+            )
+        self._value, self._node = updated._value, updated._node
+        return self
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise DtypeError("a tensor of shape () has no len()")
+        return self.shape[0]
+
+    def __iter__(self) -> Any:
+        if not self.shape:
+            raise DtypeError("a tensor of shape () cannot be iterated over")
+        return (self[i] for i in range(len(self)))
+
+    def __contains__(self, value: Any) -> bool:
+        return bool((self == value)._value.any())
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __float__(self) -> float:
+        return float(self._value.item())
+
+    def __int__(self) -> int:
+        return int(self._value.item())
+
+    def __complex__(self) -> complex:
+        return complex(self._value.item())
+
+    def __index__(self) -> int:
+        return cast(int, self._value.__index__())
+
+    def __format__(self, spec: str) -> str:
+        return format(self._value.item(), spec) if spec else str(self)
+
+    def __repr__(self) -> str:
+        body = np.array2string(self.data, separator=", ", prefix="tensor(")
+        dtype = "" if self.dtype in (np.float64, np.int64, np.bool_) else f", dtype={self.dtype}"
+        if self._node is None:
+            origin = ""
+        elif isinstance(self._node, Leaf):
+            origin = ", requires_grad=True"
+        else:
+            origin = f", from={self._node.function.name}"
+        return f"tensor({body}{dtype}{origin})"
+
+    def __copy__(self) -> Tensor:
+        return Tensor(self._value, self._node)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if not self.is_leaf:
+            raise EscapeError("a recorded tensor cannot be deep-copied: write t.detach() first, or t.copy()")
+        return tensor(self._value, requires_grad=self.requires_grad)
+
+    def __reduce__(self) -> Any:
+        if not self.is_leaf:
+            raise EscapeError("a recorded tensor cannot be pickled: write t.detach() first")
+        return functools.partial(tensor, requires_grad=self.requires_grad), (self.data,)
+
+    # Operators, each the ufunc that NumPy uses for it.
+
+    __add__, __radd__, __iadd__ = _operators(np.add)
+    __sub__, __rsub__, __isub__ = _operators(np.subtract)
+    __mul__, __rmul__, __imul__ = _operators(np.multiply)
+    __truediv__, __rtruediv__, __itruediv__ = _operators(np.true_divide)
+    __floordiv__, __rfloordiv__, __ifloordiv__ = _operators(np.floor_divide)
+    __mod__, __rmod__, __imod__ = _operators(np.remainder)
+    __pow__, __rpow__, __ipow__ = _operators(np.power)
+    __matmul__, __rmatmul__, __imatmul__ = _operators(np.matmul)
+    __and__, __rand__, __iand__ = _operators(np.bitwise_and)
+    __or__, __ror__, __ior__ = _operators(np.bitwise_or)
+    __xor__, __rxor__, __ixor__ = _operators(np.bitwise_xor)
+    __lshift__, __rlshift__, __ilshift__ = _operators(np.left_shift)
+    __rshift__, __rrshift__, __irshift__ = _operators(np.right_shift)
+    __divmod__, __rdivmod__, _ = _operators(np.divmod)
+    __lt__, __gt__, _ = _operators(np.less)
+    __le__, __ge__, _ = _operators(np.less_equal)
+    __eq__, _, _ = _operators(np.equal)  # type: ignore[assignment]
+    __ne__, _, _ = _operators(np.not_equal)  # type: ignore[assignment]
+
+    def __neg__(self) -> Any:
+        return apply(np.negative, (self,))
+
+    def __pos__(self) -> Any:
+        return apply(np.positive, (self,))
+
+    def __abs__(self) -> Any:
+        return apply(np.absolute, (self,))
+
+    def __invert__(self) -> Any:
+        return apply(np.invert, (self,))
+
+    __hash__ = object.__hash__
+
+
+def tensor(data: ArrayLike | Tensor, *, requires_grad: bool = False, dtype: DTypeLike | None = None) -> Tensor:
+    """Copy an array, number or nested list into a Tensor.
+
+    Parameters
+    ----------
+    data : array_like or Tensor
+        The values, in any shape.
+    requires_grad : bool
+        Make the Tensor a leaf, which `backward` computes a gradient for.
+    dtype : dtype, optional
+        The dtype; by default the one that NumPy chooses.
+
+    Raises
+    ------
+    DtypeError
+        If a gradient is asked for and the dtype is neither floating-point nor complex, or if the data is not numeric.
+
+    Examples
+    --------
+    >>> import tinygrad_np as tg
+    >>> tg.tensor([[1.0, 2.0]], requires_grad=True)
+    tensor([[1., 2.]], requires_grad=True)
+    """
+    value = np.array(data.data if isinstance(data, Tensor) else data, dtype=dtype)
+    if value.dtype.hasobject or value.dtype.kind not in "biufc":
+        raise DtypeError(f"a tensor holds numbers, not dtype {value.dtype} (shape {value.shape})")
+    if requires_grad and value.dtype.kind not in "fc":
+        raise DtypeError(
+            f"a tensor of dtype {value.dtype} and shape {value.shape} cannot require a gradient: "
+            "gradients need a floating-point or complex dtype, so write dtype=np.float32 or pass floats such as 1.0"
+        )
+    return Tensor(value, Leaf(value) if requires_grad else None)
+
+
+# ----------------------------------------------------------------------------- 4. what apply does with each function
+
+table: dict[Any, Handler] = {}
+"""Every function that Tensors take part in, and how. The modules in ``rules/`` fill it."""
+
+_NO_KEYWORDS: dict[str, Any] = {}
+_ARRAYS = frozenset({np.ndarray, Tensor, np.float64, np.float32})
+_NUMBERS = frozenset({float, int, complex, bool, np.float64, np.float32, np.int64, np.complex128, np.bool_})
+
+
+def apply(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any] = _NO_KEYWORDS) -> Any:
+    """Call a function on Tensors: the one door that every operator, ufunc and NumPy function comes through."""
+    handler = table.get(function)
+    if handler is None:
+        raise MissingRuleError(
+            f"{function_name(function)} has no derivative rule. Write it in terms of NumPy functions that have one, "
+            "give it one with tg.defvjp, or call it on t.data if no gradient is needed"
+        )
+    return handler(args, kwargs)
+
+
+class Handler:
+    """What happens when one function is called with a Tensor among its arguments."""
+
+    __slots__ = ("function", "name")
+
+    def __init__(self, function: Callable[..., Any], name: str | None = None) -> None:
+        self.function = function
+        self.name = name or function_name(function)
+
+    def __call__(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        raise NotImplementedError
+
+
+def zero(*_: Any, **__: Any) -> Any:
+    """The rule of an argument whose derivative is zero everywhere. The walk knows it and never calls it."""
+    raise AssertionError("the walk skips zero gradients")
+
+
+class Differentiable(Handler):
+    """Run the function on arrays and, if an argument depends on a leaf, record a node.
+
+    `defvjp` says what the rules look like, and what the options mean.
+    """
+
+    __slots__ = ("_plans", "_signature", "arity", "elementwise", "has_pole", "reads", "rules", "selects")
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        rules: tuple[Rule | None, ...],
+        *,
+        name: str | None = None,
+        has_pole: bool = False,
+        selects: bool = False,
+        variadic: bool = False,
+        elementwise: bool = False,
+    ) -> None:
+        super().__init__(function, name)
+        self.rules = rules
+        self.arity = -1 if variadic else len(rules)
+        is_ufunc = isinstance(function, np.ufunc) and function.nout == 1
+        self.elementwise = elementwise or is_ufunc
+        self.has_pole = has_pole
+        self.selects = selects
+        self.reads = [
+            None if rule is None or rule is zero else RuleSignature(rule, len(rules), self.name) for rule in rules
+        ]
+        readable = [signature for signature in self.reads if signature is not None]
+        self._signature = CallSignature(function, readable, self.arity, self.name)
+        self._plans: dict[int, tuple[bool, tuple[int, ...]]] = {}
+
+    def __call__(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        if not kwargs and len(args) == self.arity:
+            return self.record(args, kwargs)
+        arrays, static = self._signature.bind(args, kwargs)
+        return self.record(arrays, {name: self._plain(name, value) for name, value in static.items()})
+
+    def record(self, args: Sequence[Any], static: dict[str, Any]) -> Any:
+        """Call with array arguments and static keywords told apart, and record the call if it needs a gradient."""
+        values: list[Any] = []
+        parents: list[Node | None] = []
+        tracked = 0
+        for argument in args:
+            if argument.__class__ is Tensor:
+                values.append(argument._value)
+                node = argument._node
+                if node is not None:
+                    tracked |= 1 << len(parents)
+                parents.append(node)
+            else:
+                values.append(argument if argument.__class__ in _NUMBERS else _operand(argument, self.name))
+                parents.append(None)
+        try:
+            value = self.function(*values, **static)
+        except (ValueError, TypeError, IndexError) as error:
+            better = explained(error, self.name, values, static)
+            if better is error:
+                raise
+            raise better from error
+        if not tracked or not _recording.get():
+            return _like(value, [Tensor(v) for v in value]) if isinstance(value, tuple) else Tensor(value)
+        rule_static = self._signature.for_rules(static) if static else static
+        keeps_output, dropped = self._plans.get(tracked) or self._plan(tracked, len(values))
+        for position in dropped:
+            values[position] = parents[position] or _stand_in(values[position])
+        if isinstance(value, tuple):
+            output = value if keeps_output else tuple(_stand_in(v) for v in value)
+            node = Node(self, tuple(parents), tuple(values), output, rule_static, value[0])
+            return _like(value, [_picked(node, i, v) for i, v in enumerate(value)])
+        node = Node(self, tuple(parents), tuple(values), value if keeps_output else None, rule_static, value)
+        return Tensor(value, node)
+
+    def _plan(self, tracked: int, count: int) -> tuple[bool, tuple[int, ...]]:
+        """Whether to keep the output, and which inputs to drop, when these arguments (bits) need a gradient."""
+        reads = self.reads * count if self.arity < 0 else self.reads
+        needed = [s for i, s in enumerate(reads) if s is not None and tracked >> i & 1]
+        dropped = tuple(i for i in range(count) if not any(s.keeps[i % len(s.keeps)] for s in needed))
+        plan = any(s.keeps_output for s in needed), dropped
+        if self.arity >= 0:
+            self._plans[tracked] = plan
+        return plan
+
+    def rules_for(self, node: Node) -> Sequence[Rule | None]:
+        """One rule for each of the node's parents."""
+        if self.arity >= 0:
+            return self.rules
+        (rule,) = self.rules
+        return [cast(Rule, functools.partial(cast(Rule, rule), argnum=i)) for i in range(len(node.parents))]
+
+    def _plain(self, name: str, value: Any) -> Any:
+        """A static argument without Tensors; one that needs a gradient has no business there."""
+        if isinstance(value, Tensor):
+            if value.requires_grad and _recording.get():
+                raise MissingRuleError(
+                    f"{self.name} has no derivative with respect to {name!r}, and a tensor of shape {value.shape} that "
+                    f"requires a gradient was passed for it: pass t.data or t.detach() if its gradient is not needed"
+                )
+            return value._value
+        if isinstance(value, tuple | list):
+            return type(value)(self._plain(name, item) for item in value)
+        return value
+
+
+def _operand(argument: Any, name: str) -> Any:
+    """An argument that is not a Tensor, as an array of numbers or None; anything else is refused by name."""
+    if argument is None or isinstance(argument, np.generic):
+        return argument
+    if isinstance(argument, np.ma.MaskedArray):
+        raise DtypeError(f"{name}: a masked array would lose its mask: write np.where(mask, other, t) instead")
+    array = np.asarray(argument)
+    if array.dtype.kind not in "biufc":
+        raise DtypeError(f"{name}: an argument of type {type(argument).__name__} is no array of numbers: {argument!r}")
+    return array
+
+
+def _stand_in(value: Any) -> Any:
+    return Spec(value.shape, value.dtype) if isinstance(value, np.ndarray) else value
+
+
+def _like(values: tuple[Any, ...], tensors: list[Tensor]) -> Any:
+    """The tensors in a tuple, or in the named tuple that NumPy returned."""
+    return type(values)._make(tensors) if hasattr(values, "_make") else tuple(tensors)
+
+
+def _picked(call: Node, index: int, value: Any) -> Tensor:
+    return Tensor(value, Node(_pick, (call,), (call,), None, {"index": index, "count": len(call.output)}, value))
+
+
+def _pick_output(_outputs: Any) -> Any:
+    raise AssertionError("the walk collects the cotangents of a call's outputs itself")
+
+
+_pick = Differentiable(_pick_output, (zero,), name="an output of a call")
+
+
+def getitem(x: Any, index: Any) -> Any:
+    """``x[index]``, as a function that can have a rule."""
+    return x[index]
+
+
+def updated(x: Any, value: Any, index: Any) -> Any:
+    """A copy of ``x`` in which ``x[index]`` is ``value``: what ``t[index] = value`` records."""
+    result = np.array(x)
+    result[index] = value
+    return result
+
+
+def defvjp(
+    function: F,
+    *rules: Rule | None,
+    has_pole: bool = False,
+    selects: bool = False,
+    variadic: bool = False,
+    elementwise: bool = False,
+) -> F:
+    """Give a function its derivative: one rule for each of its array arguments.
+
+    Parameters
+    ----------
+    function : callable
+        A NumPy function, one made with `primitive`, or any function of arrays that returns an array or a tuple of
+        arrays. A plain function is wrapped: use the returned one.
+    *rules : callable, `zero` or None
+        ``rule(g, y, x0, x1, ..., **static)`` returns the gradient with respect to one array argument (the
+        vector-Jacobian product), given the cotangent ``g`` of the output ``y``, the array arguments and the keyword
+        arguments of the call. It is written in NumPy functions that have rules themselves, so that it can be
+        differentiated in turn. A parameter whose name starts with an underscore is not kept alive for it and shows
+        only ``shape``, ``dtype``, ``ndim`` and ``size``. For several outputs ``g`` and ``y`` are tuples, with None in
+        ``g`` for an output that was not used. For complex arguments the gradient of a real loss is d/dRe + i d/dIm, so
+        that a holomorphic rule multiplies with the conjugate of the derivative.
+    has_pole : bool
+        The derivative of this elementwise function can be infinite or NaN: where the cotangent is zero the gradient
+        is made zero.
+    selects : bool
+        The function passes some elements on and ignores others, so that what it ignores may be infinite or NaN.
+    variadic : bool
+        The function takes any number of arrays, and its one rule gets the argument's position as ``argnum=``.
+    elementwise : bool
+        The function broadcasts its arguments as a ufunc does, so the gradient is summed over broadcast axes for the
+        rule. NumPy's ufuncs need not say so.
+
+    Returns
+    -------
+    callable
+        The function to call.
+
+    Raises
+    ------
+    RuleError
+        If a rule does not take the cotangent, the output and the array arguments.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_np as tg
+    >>> cube = tg.defvjp(lambda x: x * x * x, lambda g, _y, x: g * 3 * x**2)
+    >>> w = tg.tensor(2.0, requires_grad=True)
+    >>> cube(w).backward()
+    >>> w.grad
+    array(12.)
+    """
+    if not (isinstance(function, np.ufunc) or function in table or function_name(function).startswith("np.")):
+        function = primitive(function)
+    known = table.get(function)
+    plain = known.function if isinstance(known, Differentiable) else function
+    table[function] = Differentiable(
+        plain,
+        rules,
+        name=function_name(function),
+        has_pole=has_pole,
+        selects=selects,
+        variadic=variadic,
+        elementwise=elementwise,
+    )
+    return function
+
+
+def primitive(function: F) -> F:
+    """Make a function of arrays one recorded call, whose derivative comes from `defvjp` and not from its body.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_np as tg
+    >>> @tg.primitive
+    ... def cube(x):
+    ...     return x * x * x
+    >>> _ = tg.defvjp(cube, lambda g, _y, x: g * 3 * x**2)
+    >>> tg.gradients(cube(x := tg.tensor(2.0, requires_grad=True)), x)
+    array(12.)
+    """
+
+    @functools.wraps(function)
+    def recorded(*args: Any, **kwargs: Any) -> Any:
+        for argument in args:
+            if argument.__class__ is Tensor:
+                return apply(recorded, args, kwargs)
+        if any(isinstance(argument, Tensor) for argument in kwargs.values()):
+            return apply(recorded, args, kwargs)
+        return function(*args, **kwargs)
+
+    table[recorded] = Differentiable(function, ())
+    return cast(F, recorded)
+
+
+# ------------------------------------------------------------------------------------------------------ 5. backward
+
+
+def gradients(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    cotangents: ArrayLike | Tensor | Sequence[ArrayLike | Tensor | None] | None = None,
+    *,
+    create_graph: bool = False,
+    retain_graph: bool | None = None,
+) -> Any:
+    """Gradients of outputs with respect to inputs, leaves or intermediate results, without touching any ``.grad``.
+
+    Parameters
+    ----------
+    outputs : Tensor or sequence of Tensor
+        What to differentiate. Several outputs count as their sum, each weighted with its cotangent.
+    inputs : Tensor or sequence of Tensor
+        With respect to what. One that the outputs do not depend on gets zeros.
+    cotangents : array_like, Tensor, or sequence of them, optional
+        One an output, in its shape. A scalar output needs none: it starts from 1.
+    create_graph : bool
+        Record the derivative rules themselves, so that the gradients can be differentiated again.
+    retain_graph : bool, optional
+        Keep the recorded arrays for another backward. By default the value of `create_graph`.
+
+    Returns
+    -------
+    ndarray, or Tensor if `create_graph`; a list of them for a sequence of inputs
+        Each in its input's shape and dtype.
+
+    Raises
+    ------
+    GradientError
+        If an output or input is not recorded, or a cotangent is missing or does not fit.
+    FreedGraphError
+        If an earlier backward has gone through this graph without retaining it.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_np as tg
+    >>> x = tg.tensor(2.0, requires_grad=True)
+    >>> (slope,) = tg.gradients(x ** 3, [x], create_graph=True)
+    >>> tg.gradients(slope, x)
+    array(12.)
+    """
+    wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    for position, x in enumerate(wanted):
+        if not isinstance(x, Tensor) or x._node is None:
+            raise GradientError(f"gradients(): input {position} is {_described(x)}, not a tensor that requires a gradient")
+    if isinstance(outputs, Tensor):
+        start = _starting_cotangents([outputs], [cotangents], "gradients()")
+    else:
+        start = _starting_cotangents(outputs, cotangents or [None] * len(outputs), "gradients()")
+    targets = {x._node: x for x in wanted}
+    retain = create_graph if retain_graph is None else retain_graph
+    found = _walk(start, targets.keys(), retain, create_graph)
+    results = [found[x._node] if x._node in found else np.zeros(x.shape, x.dtype) for x in wanted]
+    results = [r if isinstance(r, Tensor) else Tensor(r) for r in results] if create_graph else [np.asarray(r) for r in results]
+    return results[0] if isinstance(inputs, Tensor) else results
+
+
+def _described(x: Any) -> str:
+    return f"a tensor of {x.dtype}{x.shape} that was not recorded" if isinstance(x, Tensor) else f"a {type(x).__name__}"
+
+
+def _starting_cotangents(outputs: Sequence[Tensor], cotangents: Any, caller: str) -> dict[Node, Array]:
+    """Check what the walk starts from: one cotangent an output, 1 for a real scalar without one."""
+    if len(cotangents) != len(outputs):
+        raise GradientError(f"{caller}: {len(outputs)} outputs need as many cotangents, not {len(cotangents)}")
+    start: dict[Node, Array] = {}
+    for output, cotangent in zip(outputs, cotangents, strict=True):
+        if not isinstance(output, Tensor) or output._node is None:
+            raise GradientError(
+                f"{caller}: the output is {_described(output)}. Nothing it was computed from required a gradient, "
+                "or it was computed under no_grad: make a leaf with tg.tensor(..., requires_grad=True)"
+            )
+        if cotangent is None:
+            if output.size != 1 or output.dtype.kind == "c":
+                raise GradientError(
+                    f"{caller}: an output of {output.dtype}{output.shape} has no single derivative. Reduce it to a real "
+                    "scalar first, as with np.sum(t) or np.mean(t), or pass a cotangent of its shape"
+                )
+            cotangent = np.ones(output.shape, output.dtype)
+        elif not isinstance(cotangent, Tensor):
+            cotangent = np.array(cotangent)
+        if cotangent.shape != output.shape or not np.can_cast(cotangent.dtype, output.dtype, "same_kind"):
+            raise GradientError(
+                f"{caller}: a cotangent of {cotangent.dtype}{cotangent.shape} does not fit "
+                f"an output of {output.dtype}{output.shape}"
+            )
+        cotangent = cotangent.astype(output.dtype)
+        node = output._node
+        start[node] = start[node] + cotangent if node in start else cotangent
+    return start
+
+
+def _walk(
+    cotangents: dict[Node, Array], targets: Collection[Node] | None, retain: bool, recorded: bool
+) -> dict[Node, Array]:
+    """Carry cotangents from outputs to inputs, newest call first, so that each node is complete when it is met.
+
+    A node's number exceeds that of everything it was computed from, so descending numbers are a topological order:
+    when a node's turn comes, all calls that used its output have added their share to its cotangent.
+
+    Parameters
+    ----------
+    cotangents : dict
+        The cotangent of each output node; emptied.
+    targets : collection of Node, or None
+        The nodes whose gradients are wanted; None for all leaves.
+    retain : bool
+        Keep the nodes' arrays, rather than let go of each node's as it is passed.
+    recorded : bool
+        Run the rules on Tensors, so that what they compute can be differentiated again.
+    """
+    found: dict[Node, Array] = {}
+    sums: set[Node] = set()  # nodes whose cotangent is a sum made here, which may be added to in place
+    masked: set[Node] = set()  # nodes that a selection such as np.where may have cut off in part
+    order, useful = _reachable(cotangents, targets)
+    # A rule may divide by zero where its cotangent is zero: what comes of that is discarded, so it should not warn.
+    with np.errstate(divide="ignore", invalid="ignore"), enable_grad() if recorded else nullcontext():
+        for node in order:
+            g = cotangents.pop(node, None)
+            if g is None:
+                continue
+            is_leaf = node.__class__ is Leaf
+            if is_leaf if targets is None else node in targets:
+                found[node] = g
+            if is_leaf:
+                continue
+            if node.function is _pick:
+                _collect_output(cotangents, node, g)
+                continue
+            function, static = node.function, node.static
+            arguments = _rule_arguments(node, g, recorded)
+            guarded = function.has_pole or (function.elementwise and node in masked)
+            spreads = function.selects or node in masked
+            for rule, parent in zip(function.rules_for(node), node.parents):  # noqa: B905 (same length, hot)
+                if parent is None or rule is zero or (useful is not None and parent not in useful):
+                    continue
+                gradient = rule(*arguments, **static)
+                if guarded:
+                    gradient = _cut_off(g, gradient)
+                if (
+                    gradient.__class__ not in _ARRAYS
+                    or gradient.shape != parent.shape
+                    or gradient.dtype is not parent.dtype
+                ):
+                    gradient = _fitted(gradient, node, parent, rule)
+                if spreads:
+                    masked.add(parent)
+                if parent.__class__ is Leaf:
+                    _check_current(node, parent)
+                if parent not in cotangents:
+                    if parent.__class__ is Leaf or (targets is not None and parent in targets):
+                        gradient = _unshared(gradient, g, arguments)
+                    cotangents[parent] = gradient
+                elif parent in sums:
+                    np.add(cotangents[parent], gradient, out=cotangents[parent])
+                else:
+                    cotangents[parent] = total = cotangents[parent] + gradient
+                    if total.__class__ is np.ndarray:
+                        sums.add(parent)
+            if not retain:
+                node.parents, node.inputs, node.output = (), None, None
+    return found
+
+
+def _reachable(roots: Iterable[Node], targets: Collection[Node] | None) -> tuple[list[Node], set[Node] | None]:
+    """The nodes to visit, newest first, and the set of those that lead to a target (None: all of them do)."""
+    order = list(roots)
+    seen = set(order)
+    for node in order:  # grows as it goes
+        for parent in node.parents:
+            if parent is not None and parent not in seen:
+                seen.add(parent)
+                order.append(parent)
+    order.sort(key=attrgetter("number"))
+    useful = None
+    if targets is not None:
+        useful = set()
+        for node in order:
+            if node in targets or any(parent in useful for parent in node.parents):
+                useful.add(node)
+        order = [node for node in order if node in useful]
+    order.reverse()
+    return order, useful
+
+
+def _rule_arguments(node: Node, g: Any, recorded: bool) -> tuple[Any, ...]:
+    """What the node's rules are called with: cotangent, output and inputs; as Tensors if they are to be recorded."""
+    inputs, output = node.inputs, node.output
+    if inputs is None:
+        raise FreedGraphError(
+            f"an earlier backward has let go of the arrays that {node.function.name} recorded: compute the output "
+            "again, or pass retain_graph=True to the earlier backward"
+        )
+    if recorded:
+        inputs = tuple(
+            x if parent is None or isinstance(x, Spec) else Tensor(x, parent)
+            for x, parent in zip(inputs, node.parents, strict=True)
+        )
+        if isinstance(output, tuple):
+            tensors = [v if isinstance(v, Spec) else _picked(node, i, v) for i, v in enumerate(output)]
+            output = _like(output, tensors)
+        elif output is not None:
+            output = Tensor(output, node)
+    return (tuple(g) if isinstance(g, list) else g, node if output is None else output, *inputs)
+
+
+def _collect_output(cotangents: dict[Node, Any], picked: Node, g: Array) -> None:
+    """Add the cotangent of one output of a call to the list of all its outputs' cotangents."""
+    (call,), index = picked.parents, picked.static["index"]
+    assert call is not None
+    outputs = cotangents.setdefault(call, [None] * picked.static["count"])
+    outputs[index] = g if outputs[index] is None else outputs[index] + g
+
+
+def _cut_off(g: Array, gradient: Array) -> Array:
+    """Zero where the cotangent is zero, even if the rule made inf or NaN there by dividing by zero.
+
+    ``np.where(x > 0, np.log(x), 0)`` sends a zero cotangent to the logarithm at x = 0, and no derivative, however
+    large, turns that into anything but zero.
+    """
+    if isinstance(gradient, Tensor):
+        # Elsewhere the derivative with respect to g must survive, so only what is not finite is cut.
+        flows = (g._value != 0) | np.isfinite(gradient._value)
+        return np.where(flows, gradient, 0)
+    return np.where(g, gradient, 0)
+
+
+def _fitted(gradient: Any, node: Node, parent: Node, rule: Rule) -> Array:
+    """A rule's result in its input's shape and dtype: broadcast axes summed, or an error that names the rule."""
+    who = f"the rule {rule_name(rule)} of {node.function.name}"
+    if not isinstance(gradient, Tensor):
+        if gradient is None:
+            raise RuleError(f"{who} returned None: a rule returns the gradient, and tg.zero stands for zero everywhere")
+        gradient = np.asarray(gradient)
+    if gradient.shape != parent.shape:
+        if not node.function.elementwise or not _broadcasts(parent.shape, gradient.shape):
+            raise RuleError(f"{who} returned shape {gradient.shape} for an input of shape {parent.shape}")
+        extra = gradient.ndim - parent.ndim
+        stretched = [i + extra for i, length in enumerate(parent.shape) if length == 1 != gradient.shape[i + extra]]
+        gradient = np.sum(gradient, axis=(*range(extra), *stretched)).reshape(parent.shape)
+    if gradient.dtype != parent.dtype:
+        if gradient.dtype.kind not in "fc":
+            raise RuleError(f"{who} returned dtype {gradient.dtype} for an input of dtype {parent.dtype}")
+        if parent.dtype.kind == "f" and gradient.dtype.kind == "c":
+            gradient = gradient.real
+        gradient = gradient.astype(parent.dtype)
+    return gradient
+
+
+def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
+    if len(shape) > len(to):
+        return False
+    return all(a in (1, b) for a, b in zip(reversed(shape), reversed(to), strict=False))
+
+
+def _unshared(gradient: Array, g: Array, inputs: tuple[Any, ...]) -> Array:
+    """A gradient that nobody else holds: rules may pass on their cotangent, a view of it, or one of their inputs."""
+    if isinstance(gradient, np.ndarray) and (
+        gradient is g or gradient.base is not None or any(gradient is x for x in inputs)
+    ):
+        return gradient.copy()
+    return gradient
+
+
+def _check_current(node: Node, leaf: Leaf) -> None:
+    if leaf.updated > node.number:
+        raise StaleGraphError(
+            f"a leaf of {leaf.dtype}{leaf.shape} was updated in place after {node.function.name} had recorded it: "
+            "its old values are gone, so compute the output again before calling backward"
+        )

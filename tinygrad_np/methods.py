@@ -1,0 +1,2 @@
+class ArrayMethods:
+    __slots__=()

@@ -1,0 +1,218 @@
+"""Pictures of a training run. Needs matplotlib, but no screen: nothing here touches `pyplot`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tinygrad_np._extras import need
+from tinygrad_np._files import atomic_write
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["prediction_grid", "save_figure", "training_curves"]
+
+# Green and red that also differ in lightness, for readers who cannot tell the hues apart.
+_CORRECT, _WRONG = "#2a9d4a", "#b3001b"
+_SERIES = {"train": "#8a8a8a", "test": "#0b5fa5"}
+
+
+def training_curves(history: Mapping[str, Sequence[float]], title: str = "Training") -> Figure:
+    """Draw loss and accuracy against epoch, side by side.
+
+    Parameters
+    ----------
+    history : mapping of str to sequence of float
+        One value an epoch for each name, such as ``train_loss``, ``test_loss``, ``train_accuracy``,
+        ``test_accuracy``. A name ends in ``loss`` or in ``accuracy``, which says where it is drawn;
+        accuracies are fractions from 0 to 1.
+    title : str
+        Above both.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        For `save_figure`, or for a notebook to show.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to draw, or a name says neither loss nor accuracy.
+    ImportError
+        If matplotlib is not installed; names the extra that installs it.
+
+    Examples
+    --------
+    >>> history = {"train_loss": [0.9, 0.4], "test_accuracy": [0.81, 0.9]}
+    >>> save_figure(training_curves(history, title="digits"), "curves.png")  # doctest: +SKIP
+    """
+    panels: dict[str, dict[str, Sequence[float]]] = {"loss": {}, "accuracy": {}}
+    for name, values in history.items():
+        quantity = next((quantity for quantity in panels if name.endswith(quantity)), None)
+        if quantity is None:
+            raise ValueError(f"training_curves: {name!r} must end in 'loss' or 'accuracy'")
+        if len(values):
+            panels[quantity][name] = values
+    panels = {quantity: series for quantity, series in panels.items() if series}
+    if not panels:
+        raise ValueError("training_curves: the history is empty; draw it after the first epoch")
+
+    figure = _figure(width=5 * len(panels), height=3.8)
+    figure.suptitle(title)
+    for place, (quantity, series) in enumerate(panels.items(), start=1):
+        _draw_panel(figure.add_subplot(1, len(panels), place), quantity, series)
+    return figure
+
+
+def prediction_grid(
+    images: ArrayLike, predicted: ArrayLike, actual: ArrayLike, title: str = "Predictions", columns: int = 10
+) -> Figure:
+    """Draw images with what was predicted for each: correct in green, wrong in red.
+
+    A wrong one names both classes, predicted and actual, so that colour is not needed to read the picture.
+
+    Parameters
+    ----------
+    images : array_like, shape (n, height, width) or (n, height, width, 3)
+        Grey, where the largest value is drawn black, or RGB as matplotlib takes it.
+    predicted, actual : array_like, shape (n,)
+        Class numbers or class names.
+    title : str
+        Above the grid.
+    columns : int
+        Images in a row.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        For `save_figure`, or for a notebook to show.
+
+    Raises
+    ------
+    ValueError
+        If there is no image, if the shapes do not fit together, or `columns` is less than one.
+    ImportError
+        If matplotlib is not installed; names the extra that installs it.
+
+    Examples
+    --------
+    >>> figure = prediction_grid(np.ones((2, 8, 8)), predicted=[7, 1], actual=[1, 1])  # doctest: +SKIP
+    >>> [text.get_text() for text in figure.axes[0].texts]  # doctest: +SKIP
+    ['7, not 1', '1']
+    """
+    images, predicted, actual = np.asarray(images), np.asarray(predicted), np.asarray(actual)
+    if not (images.ndim == 3 or images.shape[3:] == (3,)) or 0 in images.shape:
+        raise ValueError(
+            f"prediction_grid: images must have shape (n, height, width) or (n, height, width, 3), "
+            f"n at least 1; got {images.shape}"
+        )
+    if predicted.shape != (len(images),) or actual.shape != (len(images),):
+        raise ValueError(
+            f"prediction_grid: {len(images)} images need predicted and actual of shape ({len(images)},); "
+            f"got {predicted.shape} and {actual.shape}"
+        )
+    if columns < 1:
+        raise ValueError(f"prediction_grid: columns must be at least 1; got {columns}")
+
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    # Lengths are in cells: each is one wide, with a caption above its image.
+    side, caption = 0.84, 0.3
+    cell = caption + side * images.shape[1] / images.shape[2] + 0.1
+    figure = _figure(width=max(0.95 * columns, 5.0), height=0.95 * rows * cell + 0.7)
+    figure.suptitle(title)
+    # One set of axes for all: a set for each image takes seconds to lay out.
+    axes = figure.add_subplot()
+    axes.axis("off")
+    look = {"cmap": "gray_r", "vmin": images.min(), "vmax": images.max(), "interpolation": "nearest"}
+    for i in range(len(images)):
+        top, middle = i // columns * cell, i % columns + 0.5
+        box = (middle - side / 2, middle + side / 2, top + cell - 0.1, top + caption)
+        correct = predicted[i] == actual[i]
+        color = _CORRECT if correct else _WRONG
+        words = f"{predicted[i]}" if correct else f"{predicted[i]}, not {actual[i]}"
+        axes.imshow(images[i], extent=box, **look)
+        axes.add_patch(_frame(box, color))
+        axes.text(middle, top + caption / 2, words, color=color, ha="center", va="center", fontsize=9)
+    axes.set(xlim=(0, columns), ylim=(rows * cell, 0), aspect="equal")
+    _explain_colors(figure)
+    return figure
+
+
+def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
+    """Write a figure to a file, wholly or not at all.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        As the functions of this module return it.
+    path : path-like
+        The suffix says the format: ``.png``, ``.svg``, ``.pdf``, ...
+
+    Raises
+    ------
+    ValueError
+        If the suffix names no format that matplotlib knows.
+    OSError
+        If the file cannot be written; what was there before is untouched.
+
+    Examples
+    --------
+    >>> save_figure(training_curves({"test_accuracy": [0.5, 0.9]}), "curves.svg")  # doctest: +SKIP
+    """
+    suffix = Path(path).suffix.removeprefix(".")
+    known = figure.canvas.get_supported_filetypes()
+    if suffix not in known:
+        raise ValueError(f"save_figure: {os.fspath(path)} must end in a format: .{', .'.join(sorted(known))}")
+    with atomic_write(path) as file:
+        figure.savefig(file, format=suffix, dpi=150)
+
+
+def _figure(width: float, height: float) -> Figure:
+    figure: Figure = need("matplotlib.figure", "Drawing a figure").Figure(
+        figsize=(width, height), layout="constrained"
+    )
+    return figure
+
+
+def _draw_panel(axes: Axes, quantity: str, series: Mapping[str, Sequence[float]]) -> None:
+    ticker = need("matplotlib.ticker", "Drawing a figure")
+    for name, values in series.items():
+        epochs = range(1, len(values) + 1)
+        color = _SERIES.get(name.partition("_")[0])  # None: matplotlib's next
+        axes.plot(epochs, values, marker="o", markersize=4, label=name.replace("_", " "), color=color)
+    longest = max(map(len, series.values()))
+    axes.set(xlabel="epoch", ylabel=quantity, xlim=(0.5, longest + 0.5))
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, min_n_ticks=1))
+    if quantity == "accuracy":
+        axes.yaxis.set_major_formatter(ticker.PercentFormatter(xmax=1))
+        axes.legend(loc="lower right", frameon=False)
+    else:
+        axes.set_ylim(bottom=0)
+        axes.legend(loc="upper right", frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+
+
+def _frame(box: tuple[float, float, float, float], color: str) -> Any:
+    left, right, bottom, top = box
+    patches = need("matplotlib.patches", "Drawing a figure")
+    return patches.Rectangle((left, top), right - left, bottom - top, fill=False, color=color, linewidth=1.5)
+
+
+def _explain_colors(figure: Figure) -> None:
+    patches = need("matplotlib.patches", "Drawing a figure")
+    figure.legend(
+        handles=[
+            patches.Patch(color=_CORRECT, label="correct"),
+            patches.Patch(color=_WRONG, label="wrong: predicted, not actual"),
+        ],
+        loc="outside lower center", ncols=2, frameon=False,
+    )  # fmt: skip

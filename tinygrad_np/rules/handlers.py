@@ -1,0 +1,122 @@
+"""What happens to a NumPy function that is not a primitive of its own: spelled in others, constant, or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from tinygrad_np.core import Handler, Tensor, table
+from tinygrad_np.errors import MissingRuleError
+from tinygrad_np.signatures import explained, refuse_out
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Composite(Handler):
+    """Spelled in terms of functions that have rules, so that it needs none."""
+
+    __slots__ = ("spelling",)
+
+    def __init__(self, function: Callable[..., Any], spelling: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self.spelling = spelling
+
+    def __call__(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        refuse_out(self.name, kwargs)
+        return self.spelling(*args, **kwargs)
+
+
+class Constant(Handler):
+    """Piecewise constant, or integer, or boolean: the result is a Tensor that needs no gradient."""
+
+    __slots__ = ()
+
+    def __call__(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        refuse_out(self.name, kwargs)
+        return _as_tensors(self._values(args, kwargs))
+
+    def _values(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        values, keywords = plain(list(args)), plain(kwargs)
+        try:
+            return self.function(*values, **keywords)
+        except (ValueError, TypeError, IndexError) as error:
+            better = explained(error, self.name, values, keywords)
+            if better is error:
+                raise
+            raise better from error
+
+
+class Query(Constant):
+    """A question about shape, dtype or memory: the answer is a plain Python value."""
+
+    __slots__ = ()
+
+    def __call__(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        return self._values(args, kwargs)
+
+
+class Refused(Handler):
+    """Not offered for Tensors; the error says why and what to write instead."""
+
+    __slots__ = ("reason",)
+
+    def __init__(self, function: Callable[..., Any], reason: str) -> None:
+        super().__init__(function)
+        self.reason = reason
+
+    def __call__(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        raise MissingRuleError(f"{self.name} does not take tensors: {self.reason}")
+
+
+def composite(*functions: Callable[..., Any]) -> Callable[[F], F]:
+    """Register the decorated function as the spelling of NumPy's."""
+
+    def register(spelling: F) -> F:
+        for function in functions:
+            table[function] = Composite(function, spelling)
+        return spelling
+
+    return register
+
+
+def constant(*functions: Callable[..., Any]) -> None:
+    """Register functions whose derivative is zero or undefined everywhere."""
+    for function in functions:
+        table[function] = Constant(function)
+
+
+def query(*functions: Callable[..., Any]) -> None:
+    """Register functions that answer with a plain Python value."""
+    for function in functions:
+        table[function] = Query(function)
+
+
+def refuse(reason: str, *functions: Callable[..., Any]) -> None:
+    """Register functions that raise, with the reason and the alternative."""
+    for function in functions:
+        table[function] = Refused(function, reason)
+
+
+def plain(tree: Any) -> Any:
+    """Nested lists, tuples and dicts with every Tensor replaced by its array."""
+    if isinstance(tree, Tensor):
+        return tree._value
+    if isinstance(tree, list | tuple):
+        items = [plain(item) for item in tree]
+        return type(tree)._make(items) if hasattr(tree, "_make") else type(tree)(items)
+    if isinstance(tree, dict):
+        return {key: plain(item) for key, item in tree.items()}
+    if isinstance(tree, slice):
+        return slice(plain(tree.start), plain(tree.stop), plain(tree.step))
+    return tree
+
+
+def _as_tensors(tree: Any) -> Any:
+    if isinstance(tree, np.ndarray | np.generic):
+        return Tensor(tree)
+    if isinstance(tree, list | tuple):
+        items = [_as_tensors(item) for item in tree]
+        return type(tree)._make(items) if hasattr(tree, "_make") else type(tree)(items)
+    return tree

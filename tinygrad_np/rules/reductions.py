@@ -1,0 +1,166 @@
+"""Sums, means, extrema, products and moments along axes."""
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_np.core import defvjp
+from tinygrad_np.rules.elementwise import over
+from tinygrad_np.rules.handlers import composite, constant
+
+_ALL = True  # the default of where=
+
+
+def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
+    """An ``axis`` argument as a tuple of axes that count from 0; None means all of them."""
+    if axis is None:
+        return tuple(range(ndim))
+    return tuple(a % ndim for a in (axis if isinstance(axis, tuple | list) else (axis,)))
+
+
+def restored(reduced: Any, shape: tuple[int, ...], axis: Any) -> Any:
+    """A reduction's result, or its cotangent, with the reduced axes back as axes of length 1."""
+    axes = axes_of(axis, len(shape))
+    return reduced.reshape(tuple(1 if i in axes else length for i, length in enumerate(shape)))
+
+
+def spread(g: Any, shape: tuple[int, ...], axis: Any, where: Any = _ALL) -> Any:
+    """A cotangent copied along the reduced axes, and zero where the reduction did not look."""
+    g = np.broadcast_to(restored(g, shape, axis), shape)
+    return g if where is _ALL else np.where(where, g, 0)
+
+
+def count(shape: tuple[int, ...], axis: Any, where: Any = _ALL) -> Any:
+    """How many elements each result of a reduction was made from, in a shape that broadcasts against the input."""
+    axes = axes_of(axis, len(shape))
+    if where is not _ALL:
+        return np.sum(np.broadcast_to(where, shape), axis=axes, keepdims=True)
+    number = 1
+    for a in axes:
+        number *= shape[a]
+    return number
+
+
+def _sum_rule(
+    g: Any,
+    _y: Any,
+    _a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    keepdims: Any = False,
+    initial: Any = None,
+    where: Any = _ALL,
+) -> Any:
+    return spread(g, _a.shape, axis, where)
+
+
+def _mean_rule(
+    g: Any, _y: Any, _a: Any, axis: Any = None, dtype: Any = None, keepdims: Any = False, where: Any = _ALL
+) -> Any:
+    return spread(g, _a.shape, axis, where) / count(_a.shape, axis, where)
+
+
+defvjp(np.sum, _sum_rule)
+defvjp(np.mean, _mean_rule)
+
+
+def _extremum_rule(
+    g: Any, y: Any, a: Any, axis: Any = None, keepdims: Any = False, initial: Any = None, where: Any = _ALL
+) -> Any:
+    """Split the cotangent evenly among the tied elements; ``initial`` counts as one if it ties with them."""
+    extremum = restored(y, a.shape, axis)
+    tied = a == extremum
+    if where is not _ALL:
+        tied = tied & where
+    ties = np.sum(tied, axis=axes_of(axis, a.ndim), keepdims=True)
+    if initial is not None:
+        ties = ties + (extremum == initial)
+    # float32 at least: the number of ties may exceed what float16 can hold.
+    ties = np.maximum(ties, 1).astype(np.result_type(a.dtype, np.float32))
+    return np.where(tied, restored(g, a.shape, axis) / ties, 0)
+
+
+for _extremum in (np.max, np.min, np.amax, np.amin):
+    defvjp(_extremum, _extremum_rule, selects=True)
+
+
+def product_of_others(x: Any) -> Any:
+    """For each element, the product of all others along the last axis, without dividing: zeros are exact.
+
+    Pairs of neighbours are multiplied, the problem of half the length is solved, and each element gets the product
+    outside of its pair times its neighbour. Every step is plain NumPy, so it is exact at any order of derivative.
+    """
+    length = x.shape[-1]
+    if length <= 1:
+        return np.ones(x.shape, x.dtype)
+    odd = length % 2
+    if odd:
+        x = np.concatenate([x, np.ones((*x.shape[:-1], 1), x.dtype)], axis=-1)
+    left, right = x[..., ::2], x[..., 1::2]
+    outside = product_of_others(left * right)
+    others = np.stack([outside * right, outside * left], axis=-1).reshape(x.shape)
+    return others[..., :-1] if odd else others
+
+
+def _prod_rule(
+    g: Any,
+    _y: Any,
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    keepdims: Any = False,
+    initial: Any = 1,
+    where: Any = _ALL,
+) -> Any:
+    axes = axes_of(axis, a.ndim)
+    kept = tuple(i for i in range(a.ndim) if i not in axes)
+    x = a if where is _ALL else np.where(where, a, 1)
+    rows = x.transpose(kept + axes).reshape(*(a.shape[i] for i in kept), -1)
+    others = product_of_others(rows).reshape(tuple(a.shape[i] for i in kept + axes))
+    others = others.transpose(np.argsort(kept + axes))
+    return spread(g, a.shape, axis, where) * (others * initial).conjugate()
+
+
+defvjp(np.prod, _prod_rule)
+
+
+def _centred(a: Any, axis: Any, where: Any) -> Any:
+    options = {} if where is _ALL else {"where": where}
+    return a - np.mean(a, axis=axis, keepdims=True, **options)
+
+
+def _var_rule(
+    g: Any,
+    _y: Any,
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    ddof: Any = 0,
+    keepdims: Any = False,
+    where: Any = _ALL,
+    correction: Any = None,
+) -> Any:
+    degrees = count(a.shape, axis, where) - (ddof if correction is None else correction)
+    return spread(g, a.shape, axis, where) * (2 * _centred(a, axis, where) / degrees)
+
+
+def _std_rule(
+    g: Any,
+    y: Any,
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    ddof: Any = 0,
+    keepdims: Any = False,
+    where: Any = _ALL,
+    correction: Any = None,
+) -> Any:
+    degrees = count(a.shape, axis, where) - (ddof if correction is None else correction)
+    deviation = restored(y, a.shape, axis)
+    return spread(g, a.shape, axis, where) * over(_centred(a, axis, where), degrees * deviation)
+
+
+defvjp(np.var, _var_rule)
+defvjp(np.std, _std_rule)
+
+constant(np.any, np.all, np.argmax, np.argmin, np.nanargmax, np.nanargmin, np.count_nonzero)

@@ -1,0 +1,188 @@
+"""Reading the signatures of NumPy functions and of their rules, binding calls to them, and explaining failed calls."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_np.errors import (
+    BadAxisError,
+    BadIndexError,
+    DtypeError,
+    RuleError,
+    ShapeError,
+    UnsupportedArgumentError,
+)
+
+# Keyword arguments of an elementwise ufunc that choose how it computes, not what: no rule needs to see them.
+_UFUNC_OPTIONS = frozenset({"casting", "order", "dtype", "subok"})
+_UFUNC_DEFAULTS = {"out": None, "where": True, "casting": "same_kind", "order": "K", "dtype": None, "subok": True}
+
+
+def function_name(function: Any) -> str:
+    """How a user would write the function: ``np.tanh``, ``np.linalg.det``, ``np.add.reduce``, ``my_function``."""
+    if isinstance(function, np.ufunc):
+        return f"np.{function.__name__}"
+    owner = getattr(function, "__self__", None)
+    if isinstance(owner, np.ufunc):
+        return f"np.{owner.__name__}.{function.__name__}"
+    name = str(getattr(function, "__qualname__", getattr(function, "__name__", repr(function))))
+    module = str(getattr(function, "__module__", None) or "")
+    return f"{module.replace('numpy', 'np', 1)}.{name}" if module.split(".")[0] == "numpy" else name
+
+
+class RuleSignature:
+    """What one rule ``rule(g, y, x0, x1, ..., **static)`` asks for.
+
+    Attributes
+    ----------
+    keeps_output : bool
+        Whether the rule reads the output's values.
+    keeps : tuple of bool
+        Whether it reads the values of each input; one bool for all inputs of a function of any number of arrays.
+    arrays : list of str
+        The names of its array parameters.
+    static : set of str, or None
+        The static keyword arguments that it knows; None if it takes any.
+    """
+
+    def __init__(self, rule: Callable[..., Any], arity: int, owner: str) -> None:
+        parameters = list(inspect.signature(rule).parameters.values())
+        positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        rest = next((p for p in parameters if p.kind is p.VAR_POSITIONAL), None)
+        given = 0 if rest else arity
+        if len(positional) < 2 + given:
+            raise RuleError(
+                f"a rule for {owner} must be a function of the cotangent, the output and its {arity} array arguments, "
+                f"rule(g, y, {', '.join(f'x{i}' for i in range(arity))}, **static), not {rule_name(rule)}"
+                f"{inspect.signature(rule)}"
+            )
+        arrays = positional[2 : 2 + given]
+        self.keeps_output = not positional[1].name.startswith("_")
+        self.keeps = tuple(not p.name.startswith("_") for p in ([rest] if rest else arrays))
+        self.arrays = [p.name.lstrip("_") for p in arrays]
+        self.static_order = [p.name for p in positional[2 + given :]]
+        takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        named = {p.name for p in positional[2 + given :]} | {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+        self.static: set[str] | None = None if takes_any else named
+
+
+def rule_name(rule: Callable[..., Any]) -> str:
+    """A rule's name, with the line that defines it: rules are often lambdas."""
+    code = getattr(rule, "__code__", None)
+    where = f" ({code.co_filename.rsplit('/', 1)[-1]}:{code.co_firstlineno})" if code else ""
+    return f"{getattr(rule, '__name__', 'rule')}{where}"
+
+
+class CallSignature:
+    """How the arguments of a function divide into arrays, by position, and static keywords."""
+
+    def __init__(self, function: Callable[..., Any], rules: Sequence[RuleSignature], arity: int, name: str) -> None:
+        self.name = name
+        self.arity = arity
+        self.is_ufunc = isinstance(function, np.ufunc)
+        self.defaults: dict[str, Any] = dict(_UFUNC_DEFAULTS) if self.is_ufunc else {"out": None}
+        self.names = [*(rules[0].arrays if rules else []), *(rules[0].static_order if rules else [])]
+        if not self.is_ufunc:
+            try:
+                parameters = inspect.signature(function).parameters
+            except ValueError:  # some of NumPy's C functions do not tell
+                pass
+            else:
+                self.names = [p.name for p in parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+                self.defaults |= {p.name: p.default for p in parameters.values() if p.default is not p.empty}
+        known = [rule.static for rule in rules if rule.static is not None]
+        self.known = set.intersection(*known) if known else None
+
+    def bind(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """Sort a call's arguments into arrays and static keywords that are not at their default.
+
+        Raises
+        ------
+        UnsupportedArgumentError
+            If ``out=`` is given: tensors are values, and nothing writes into them.
+        """
+        if self.arity < 0:
+            arrays, static = list(args), dict(kwargs)
+        else:
+            arrays = list(args[: self.arity])
+            extra = args[self.arity :]
+            static = {**dict(zip(self.names[self.arity :], extra, strict=False)), **kwargs}
+            for name in self.names[len(arrays) : self.arity]:
+                if name not in static and name not in self.defaults:
+                    raise DtypeError(f"{self.name}() misses its argument {name!r}")
+                arrays.append(static.pop(name, self.defaults.get(name)))
+            if len(args) > max(len(self.names), self.arity):
+                raise DtypeError(f"{self.name}() takes {len(self.names)} positional arguments, not {len(args)}")
+        static = {k: v for k, v in static.items() if k not in self.defaults or v is not self.defaults[k]}
+        refuse_out(self.name, static)
+        return arrays, static
+
+    def for_rules(self, static: dict[str, Any]) -> dict[str, Any]:
+        """The static keywords that the rules see.
+
+        Raises
+        ------
+        UnsupportedArgumentError
+            If there is one that the rules do not know, since they would be silently wrong for it.
+        """
+        seen = {k: v for k, v in static.items() if k not in _UFUNC_OPTIONS} if self.is_ufunc else static
+        unknown = [] if self.known is None else sorted(seen.keys() - self.known)
+        if not unknown:
+            return seen
+        if self.is_ufunc and unknown == ["where"]:
+            advice = "where= leaves the other elements undefined: write np.where(mask, f(x), other)"
+        else:
+            advice = "leave it out, write the call in other terms, or call the function on t.data"
+        given = ", ".join(f"{k}={_brief(seen[k])}" for k in unknown)
+        raise UnsupportedArgumentError(f"{self.name}: there is no derivative for {given}; {advice}")
+
+
+def refuse_out(name: str, kwargs: dict[str, Any]) -> None:
+    """Raise if ``out=`` is among the keyword arguments, with what to write instead."""
+    if kwargs.get("out") is not None:
+        raise UnsupportedArgumentError(
+            f"{name}(..., out=...): a tensor is a value, and writing into an array would lose its gradient. "
+            f"Write y = {name}(...), or t[...] = {name}(...) to update t"
+        )
+
+
+def explained(error: Exception, name: str, values: Sequence[Any], static: dict[str, Any]) -> Exception:
+    """The same error as NumPy's, saying also which call it was: operation, shapes and dtypes."""
+    if type(error).__module__.split(".")[0] not in ("builtins", "numpy") or isinstance(error, np.linalg.LinAlgError):
+        return error  # somebody's own exception already says what it means
+    kind = next(
+        ours
+        for theirs, ours in (
+            (np.exceptions.AxisError, BadAxisError),
+            (IndexError, BadIndexError),
+            (TypeError, DtypeError),
+            (ValueError, ShapeError),
+        )
+        if isinstance(error, theirs)
+    )
+    return kind(f"{described_call(name, values, static)}: {error}. {_ADVICE[kind]}")
+
+
+_ADVICE = {
+    BadAxisError: "Axes count from 0, or from -1 backwards",
+    BadIndexError: "Indices are integers, slices, None, Ellipsis, or integer and boolean arrays",
+    DtypeError: "Arguments must be numbers or numeric arrays of the dtypes that the function takes",
+    ShapeError: "Reshape, transpose or index an argument so that the shapes agree",
+}
+
+
+def described_call(name: str, values: Sequence[Any], static: dict[str, Any]) -> str:
+    """A call with shapes and dtypes in the place of arrays: ``np.add(float64(3,), float64(4,))``."""
+    arguments = [_brief(value) for value in values] + [f"{k}={_brief(v)}" for k, v in static.items()]
+    return f"{name}({', '.join(arguments)})"
+
+
+def _brief(value: Any) -> str:
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"{value.dtype}{value.shape}"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
