@@ -338,10 +338,14 @@ class Tensor(ArrayMethods):
         return np.array(self._value, dtype=dtype, copy=copy)
 
     def __getitem__(self, index: Any) -> Any:
-        return apply(getitem, (self, index))
+        return getitem(self, index=_plain_index(index))
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        self._rebind(apply(setitem, (self, value, index)), "t[index] = v")
+        self._rebind(updated(self, value, index=_plain_index(index)), "t[index] = v")
+
+    def astype(self, dtype: DTypeLike, casting: str = "unsafe", **options: Any) -> Any:
+        """The same numbers in another dtype; the gradient comes back in this one."""
+        return converted(self, dtype=np.dtype(dtype), casting=casting)
 
     def _rebind(self, updated: Tensor, spelling: str) -> Tensor:
         """Let this handle stand for another value: what in-place operators mean when values are immutable."""
@@ -523,7 +527,7 @@ class Differentiable(Handler):
     `defvjp` says what the rules look like, and what the options mean.
     """
 
-    __slots__ = ("_plans", "_signature", "arity", "elementwise", "has_pole", "reads", "rules", "selects")
+    __slots__ = ("_plans", "_signature", "arity", "broadcasts", "elementwise", "has_pole", "reads", "rules", "selects")
 
     def __init__(
         self,
@@ -540,7 +544,8 @@ class Differentiable(Handler):
         self.rules = rules
         self.arity = -1 if variadic else len(rules)
         is_ufunc = isinstance(function, np.ufunc) and function.nout == 1
-        self.elementwise = elementwise or is_ufunc
+        self.broadcasts = elementwise or is_ufunc
+        self.elementwise = elementwise or (is_ufunc and function.signature is None)
         self.has_pole = has_pole
         self.selects = selects
         self.reads = [
@@ -654,18 +659,6 @@ def _pick_output(_outputs: Any) -> Any:
 _pick = Differentiable(_pick_output, (zero,), name="an output of a call")
 
 
-def getitem(x: Any, index: Any) -> Any:
-    """``x[index]``, as a function that can have a rule."""
-    return x[index]
-
-
-def updated(x: Any, value: Any, index: Any) -> Any:
-    """A copy of ``x`` in which ``x[index]`` is ``value``: what ``t[index] = value`` records."""
-    result = np.array(x)
-    result[index] = value
-    return result
-
-
 def defvjp(
     function: F,
     *rules: Rule | None,
@@ -760,6 +753,40 @@ def primitive(function: F) -> F:
 
     table[recorded] = Differentiable(function, ())
     return cast(F, recorded)
+
+
+# What tensors do that no NumPy function is the name of; the rules are in rules/indexing.py and rules/shapes.py.
+
+
+@primitive
+def getitem(x: Any, *, index: Any) -> Any:
+    """``x[index]``."""
+    return x[index]
+
+
+@primitive
+def updated(x: Any, value: Any, *, index: Any) -> Any:
+    """A copy of ``x`` in which ``x[index]`` is ``value``: what ``t[index] = value`` means where arrays are values."""
+    result = np.array(x)
+    result[index] = value
+    return result
+
+
+@primitive
+def converted(x: Any, *, dtype: np.dtype[Any], casting: Any = "unsafe") -> Any:
+    """``x.astype(dtype)``."""
+    return x.astype(dtype, casting=casting)
+
+
+def _plain_index(index: Any) -> Any:
+    """An index with its tensors, masks and integer arrays, as NumPy takes it."""
+    if index.__class__ is Tensor:
+        return index._value
+    if isinstance(index, tuple | list):
+        return type(index)(_plain_index(part) for part in index)
+    if isinstance(index, slice):
+        return slice(*(int(v) if isinstance(v, Tensor) else v for v in (index.start, index.stop, index.step)))
+    return index
 
 
 # ------------------------------------------------------------------------------------------------------ 5. backward
@@ -903,8 +930,13 @@ def _walk(
             for rule, parent in zip(function.rules_for(node), node.parents):  # noqa: B905 (same length, hot)
                 if parent is None or rule is zero or (useful is not None and parent not in useful):
                     continue
+                if rule is None:
+                    raise MissingRuleError(
+                        f"{function.name} has no rule for its argument {node.parents.index(parent)}, whose gradient is "
+                        "needed: give defvjp one, or tg.zero if the derivative is zero, or detach the argument"
+                    )
                 gradient = rule(*arguments, **static)
-                if guarded:
+                if guarded and gradient is not g:
                     gradient = _cut_off(g, gradient)
                 if (
                     gradient.__class__ not in _ARRAYS
@@ -1002,11 +1034,10 @@ def _fitted(gradient: Any, node: Node, parent: Node, rule: Rule) -> Array:
             raise RuleError(f"{who} returned None: a rule returns the gradient, and tg.zero stands for zero everywhere")
         gradient = np.asarray(gradient)
     if gradient.shape != parent.shape:
-        if not node.function.elementwise or not _broadcasts(parent.shape, gradient.shape):
+        whole = gradient.shape == node.shape or not node.function.elementwise
+        if not node.function.broadcasts or not whole or not _broadcasts(parent.shape, gradient.shape):
             raise RuleError(f"{who} returned shape {gradient.shape} for an input of shape {parent.shape}")
-        extra = gradient.ndim - parent.ndim
-        stretched = [i + extra for i, length in enumerate(parent.shape) if length == 1 != gradient.shape[i + extra]]
-        gradient = np.sum(gradient, axis=(*range(extra), *stretched)).reshape(parent.shape)
+        gradient = summed_to(gradient, parent.shape)
     if gradient.dtype != parent.dtype:
         if gradient.dtype.kind not in "fc":
             raise RuleError(f"{who} returned dtype {gradient.dtype} for an input of dtype {parent.dtype}")
@@ -1014,6 +1045,13 @@ def _fitted(gradient: Any, node: Node, parent: Node, rule: Rule) -> Array:
             gradient = gradient.real
         gradient = gradient.astype(parent.dtype)
     return gradient
+
+
+def summed_to(g: Array, shape: tuple[int, ...]) -> Array:
+    """The cotangent of what was broadcast from `shape`: the sum of the cotangents of all the copies."""
+    extra = g.ndim - len(shape)
+    stretched = [i + extra for i, length in enumerate(shape) if length == 1 != g.shape[i + extra]]
+    return np.sum(g, axis=(*range(extra), *stretched)).reshape(shape)
 
 
 def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:

@@ -10,8 +10,8 @@ __all__ = [
     "FreedGraphError",
     "GradientError",
     "LeafUpdateError",
+    "MissingMethodError",
     "MissingRuleError",
-    "OperationError",
     "RuleError",
     "ShapeError",
     "StaleGraphError",
@@ -40,10 +40,6 @@ class BadAxisError(TinygradError, np.exceptions.AxisError):
     """An axis that the array does not have."""
 
 
-class OperationError(TinygradError, ValueError):
-    """An argument value that the operation refuses."""
-
-
 class GradientError(TinygradError, ValueError):
     """A gradient was asked for where there is none, or without saying of what."""
 
@@ -62,6 +58,10 @@ class LeafUpdateError(TinygradError, RuntimeError):
 
 class MissingRuleError(TinygradError, NotImplementedError):
     """A function, or one of its arguments, without a derivative rule."""
+
+
+class MissingMethodError(TinygradError, AttributeError):
+    """An array method that tensors do not have."""
 
 
 class RuleError(TinygradError, ValueError):

@@ -270,12 +270,12 @@ defvjp(imag, lambda g, _y, _x: g * 1j if _x.dtype.kind == "c" else np.zeros_like
 
 @composite(np.real)
 def _real(val: Any) -> Any:
-    return val.real
+    return real(val) if val.dtype.kind == "c" else val
 
 
 @composite(np.imag)
 def _imag(val: Any) -> Any:
-    return val.imag
+    return imag(val)
 
 
 @composite(np.angle)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np.core import apply, defvjp, primitive
+from tinygrad_np.core import converted, defvjp, primitive, summed_to
 from tinygrad_np.rules.handlers import composite, query
 
 query(
@@ -98,13 +98,7 @@ def _each(change: Any, arrays: Sequence[Any]) -> Any:
 # Stretching
 
 
-def _sum_to(g: Any, shape: tuple[int, ...]) -> Any:
-    extra = g.ndim - len(shape)
-    stretched = (i + extra for i, length in enumerate(shape) if length == 1 != g.shape[i + extra])
-    return np.sum(g, axis=(*range(extra), *stretched)).reshape(shape)
-
-
-defvjp(np.broadcast_to, lambda g, _y, _array, shape, subok=False: _sum_to(g, _array.shape))
+defvjp(np.broadcast_to, lambda g, _y, _array, shape, subok=False: summed_to(g, _array.shape))
 
 
 @composite(np.broadcast_arrays)
@@ -112,6 +106,10 @@ def _broadcast_arrays(*args: Any, subok: bool = False) -> Any:
     shape = np.broadcast_shapes(*(np.shape(a) for a in args))
     return tuple(np.broadcast_to(a, shape) for a in args)
 
+
+# The walk converts every gradient to its input's dtype.
+defvjp(converted, lambda g, _y, _x, dtype, casting="unsafe": g)
+defvjp(np.copy, lambda g, _y, _a, order="K", subok=False: g)
 
 # Joining and splitting
 

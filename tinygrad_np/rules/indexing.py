@@ -1,0 +1,125 @@
+"""Reading by index, and functional writing: each one's gradient is the other.
+
+An element that an index reads several times gets the sum of the cotangents; of several values that are written to one
+element, the last one wins, and it alone gets the cotangent.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_np.core import Tensor, defvjp, getitem, primitive, summed_to, updated
+from tinygrad_np.rules.handlers import composite, constant, plain, query
+
+
+def reads_twice(index: Any) -> bool:
+    """Whether an index may read an element more than once: only integer arrays can."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return any(isinstance(part, np.ndarray | list) and np.asarray(part).dtype.kind in "iu" for part in parts)
+
+
+@primitive
+def scattered(g: Any, *, index: Any, shape: tuple[int, ...]) -> Any:
+    """Zeros of a shape, with the elements of ``g`` added where the index reads."""
+    result = np.zeros(shape, g.dtype)
+    if reads_twice(index):
+        np.add.at(result, index, g)
+    else:
+        result[index] = g
+    return result
+
+
+defvjp(getitem, lambda g, _y, _x, index: scattered(g, index=index, shape=_x.shape), selects=True)
+defvjp(scattered, lambda g, _y, _g, index, shape: getitem(g, index=index))
+
+
+def _updated_by_value(g: Any, _y: Any, _x: Any, _value: Any, index: Any) -> Any:
+    read = getitem(g, index=index)
+    if reads_twice(index):
+        numbers = np.arange(read.size).reshape(read.shape)
+        kept = np.zeros(_x.shape, int)
+        kept[index] = numbers
+        read = np.where(kept[index] == numbers, read, 0)
+    # An assignment drops leading axes of length 1 that its target does not have.
+    shape = _value.shape
+    while len(shape) > read.ndim:
+        shape = shape[1:]
+    return summed_to(read, shape).reshape(_value.shape)
+
+
+defvjp(
+    updated,
+    lambda g, _y, _x, _value, index: updated(g, 0, index=index),
+    _updated_by_value,
+    selects=True,
+)
+
+
+# NumPy's functions that read by index
+
+
+@composite(np.take)
+def _take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "raise") -> Any:
+    a, indices = arrayed(a), np.asarray(plain(indices))
+    if axis is None:
+        a, axis = np.ravel(a), 0
+    length = a.shape[axis]
+    if mode == "wrap":
+        indices = indices % max(length, 1)
+    elif mode == "clip":
+        indices = np.clip(indices, 0, length - 1)
+    return a[(slice(None),) * (axis % a.ndim) + (indices,)]
+
+
+@composite(np.take_along_axis)
+def _take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
+    arr, indices = arrayed(arr), np.asarray(plain(indices))
+    if axis is None:
+        arr, indices, axis = np.ravel(arr), np.ravel(indices), 0
+    if arr.ndim != indices.ndim:
+        raise ValueError(f"indices of shape {indices.shape} must have as many axes as the array, {arr.ndim}")
+    return arr[along_axis(indices, axis % arr.ndim)]
+
+
+def along_axis(indices: Any, axis: int) -> tuple[Any, ...]:
+    """The index that reads, at every place of `indices`, the element that it names along an axis."""
+    grid = np.ogrid[tuple(slice(length) for length in indices.shape)]
+    return (*grid[:axis], indices, *grid[axis + 1 :])
+
+
+def arrayed(a: Any) -> Any:
+    """A Tensor or array as it is, and a list or number as an array."""
+    return a if isinstance(a, Tensor | np.ndarray) else np.asarray(a)
+
+
+@composite(np.compress)
+def _compress(condition: Any, a: Any, axis: Any = None, out: Any = None) -> Any:
+    return np.take(a, np.flatnonzero(plain(condition)), axis=axis)
+
+
+@composite(np.extract)
+def _extract(condition: Any, arr: Any) -> Any:
+    return np.take(np.ravel(arr), np.flatnonzero(plain(condition)))
+
+
+@composite(np.diagonal)
+def _diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    if axis1 % a.ndim == axis2 % a.ndim:
+        raise ValueError(f"axis1 and axis2 must differ, not {axis1} and {axis2}")
+    rows_last = np.moveaxis(a, (axis1, axis2), (-2, -1))
+    rows, columns = rows_last.shape[-2:]
+    start_row, start_column = max(-offset, 0), max(offset, 0)
+    length = max(min(rows - start_row, columns - start_column), 0)
+    steps = np.arange(length)
+    return rows_last[..., start_row + steps, start_column + steps]
+
+
+@composite(np.trace)
+def _trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None) -> Any:
+    return np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1, dtype=dtype)
+
+
+constant(np.nonzero, np.flatnonzero, np.argwhere, np.argsort, np.argpartition, np.searchsorted, np.digitize)
+query(np.ravel_multi_index, np.unravel_index)
