@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tinygrad_np import core
+from tinygrad_np.graph import recording
 
 # dev: other examples on every run. ci: the same ones on every run. long: by hand, over a coffee.
 settings.register_profile("dev", max_examples=50, deadline=None)
@@ -27,11 +28,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.enviro
 @pytest.fixture(autouse=True)
 def no_leaks() -> Iterator[None]:
     """Fail a test that leaves recording switched, NumPy's error handling changed, or a rule in the table."""
-    recording, errors, table = core._recording.get(), np.geterr(), dict(core.table)
+    state, errors, table = recording.get(), np.geterr(), dict(core.table)
     yield
     leaks = []
-    if core._recording.get() is not recording:
-        core._recording.set(recording)
+    if recording.get() is not state:
+        recording.set(state)
         leaks.append("recording was left switched")
     if np.geterr() != errors:
         np.seterr(**errors)

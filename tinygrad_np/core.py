@@ -1,12 +1,13 @@
-"""The engine: a Tensor that NumPy itself records, and the walk that differentiates what was recorded.
+"""The engine: a Tensor that NumPy itself records, and the table of what each NumPy function does with one.
 
-Read from top to bottom:
+The library in reading order:
 
-1. whether anything is recorded at all (`no_grad`, `enable_grad`);
-2. the graph: `Node` and `Leaf`, numbered in the order in which they were made;
-3. `Tensor`, the handle that users hold: a value and, if it is recorded, a node;
-4. the table: what `apply` does with each NumPy function, `Differentiable` being the case that matters;
-5. `backward` and `gradients`: one loop over the nodes, newest first.
+1. `graph`: whether anything is recorded, and the numbered nodes that a recording consists of;
+2. `backward`: the loop over the nodes, newest first, that carries cotangents back;
+3. this page: `Tensor`, the handle that users hold; `apply`, the one door that every call goes through;
+   `Differentiable`, which runs a call on arrays and records it; `defvjp`, which gives a function its derivative;
+   `gradients`;
+4. `rules`: the derivatives of NumPy's functions, one page a family.
 
 The one idea: a derivative rule is plain NumPy. ``backward()`` runs it on arrays. When the gradient itself has to be
 differentiated, the same rule runs on Tensors, so its own NumPy calls are recorded like any others.
@@ -15,167 +16,31 @@ differentiated, the same rule runs on Tensors, so its own NumPy calls are record
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
-from contextvars import ContextVar, Token
-from itertools import count
-from operator import attrgetter
 from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from tinygrad_np.backward import walk, zero
 from tinygrad_np.errors import (
     DtypeError,
     EscapeError,
-    FreedGraphError,
     GradientError,
     LeafUpdateError,
     MissingRuleError,
-    RuleError,
-    StaleGraphError,
-    UnsupportedArgumentError,
 )
+from tinygrad_np.graph import Leaf, Node, Pick, Rule, Spec, enable_grad, next_number, no_grad, recording
 from tinygrad_np.methods import ArrayMethods
-from tinygrad_np.signatures import CallSignature, RuleSignature, explained, function_name, rule_name
+from tinygrad_np.signatures import CallSignature, RuleSignature, explained, function_name
 
-__all__ = ["Tensor", "apply", "defvjp", "enable_grad", "gradients", "no_grad", "primitive", "tensor"]
+__all__ = ["Tensor", "apply", "defvjp", "enable_grad", "gradients", "no_grad", "primitive", "tensor", "zero"]
 
-Array = Any  # an ndarray, a NumPy scalar, or a Tensor where a rule is being recorded
-Rule = Callable[..., Any]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-# ---------------------------------------------------------------------------------------------- 1. recording state
-
-_recording: ContextVar[bool] = ContextVar("tinygrad_np_recording", default=True)
-
-
-class _SetRecording:
-    """A context manager and decorator that switches recording, for this thread or async task only."""
-
-    _state: bool
-
-    def __init__(self) -> None:
-        self._tokens: list[Token[bool]] = []
-
-    def __enter__(self) -> None:
-        self._tokens.append(_recording.set(self._state))
-
-    def __exit__(self, *exception: object) -> None:
-        _recording.reset(self._tokens.pop())
-
-    def __call__(self, function: F) -> F:
-        @functools.wraps(function)
-        def switched(*args: Any, **kwargs: Any) -> Any:
-            with type(self)():
-                return function(*args, **kwargs)
-
-        return cast(F, switched)
-
-
-class no_grad(_SetRecording):
-    """Record nothing within a ``with`` block, or within a decorated function.
-
-    The state belongs to the current thread or async task; others never see it.
-
-    Examples
-    --------
-    >>> import numpy as np, tinygrad_np as tg
-    >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
-    >>> with tg.no_grad():
-    ...     y = np.exp(w)
-    >>> y.requires_grad
-    False
-    """
-
-    _state = False
-
-
-class enable_grad(_SetRecording):
-    """Record again, inside of a `no_grad` block.
-
-    Examples
-    --------
-    >>> import numpy as np, tinygrad_np as tg
-    >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
-    >>> with tg.no_grad(), tg.enable_grad():
-    ...     y = np.exp(w)
-    >>> y.requires_grad
-    True
-    """
-
-    _state = True
-
-
-# ------------------------------------------------------------------------------------------------------ 2. the graph
-
-_numbers = count(1)
-
-
-class Spec:
-    """Shape and dtype of an array that is not kept: what a rule sees of a parameter named ``_x``."""
-
-    __slots__ = ("__weakref__", "dtype", "shape")
-
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        self.shape = shape
-        self.dtype = dtype
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        size = 1
-        for length in self.shape:
-            size *= length
-        return size
-
-
-class Node(Spec):
-    """One recorded call. It refers to the nodes it came from and to the arrays that its rules named, nothing more."""
-
-    __slots__ = ("function", "inputs", "number", "output", "parents", "static")
-
-    def __init__(
-        self,
-        function: Differentiable,
-        parents: tuple[Node | None, ...],
-        inputs: tuple[Any, ...] | None,
-        output: Any,
-        static: dict[str, Any],
-        value: Any,
-    ) -> None:
-        self.number = next(_numbers)
-        self.function = function
-        self.parents = parents
-        self.inputs = inputs  # None once backward has let go of them
-        self.output = output
-        self.static = static
-        self.shape = value.shape
-        self.dtype = value.dtype
-
-
-class Leaf(Node):
-    """Where a graph starts: a Tensor that the user asked a gradient for. The gradient is kept here."""
-
-    __slots__ = ("grad", "updated")
-
-    def __init__(self, value: Any) -> None:
-        self.number = next(_numbers)
-        self.parents = ()
-        self.shape = value.shape
-        self.dtype = value.dtype
-        self.grad: np.ndarray[Any, Any] | None = None
-        self.updated = 0  # when the array was last changed in place, on the scale of the node numbers
-
-
-# -------------------------------------------------------------------------------------------------------- 3. Tensor
+# -------------------------------------------------------------------------------------------------------- 1. Tensor
 
 
 def _operators(ufunc: np.ufunc) -> tuple[Callable[[Tensor, Any], Any], ...]:
@@ -217,27 +82,6 @@ class Tensor(ArrayMethods):
     def __init__(self, value: Any, node: Node | None = None) -> None:
         self._value = value
         self._node = node
-
-    @property
-    def data(self) -> np.ndarray[Any, Any]:
-        """The array itself, not a copy and not recorded. Writing to it changes the Tensor behind the graph's back."""
-        return np.asarray(self._value)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return cast("tuple[int, ...]", self._value.shape)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return cast("np.dtype[Any]", self._value.dtype)
-
-    @property
-    def ndim(self) -> int:
-        return cast(int, self._value.ndim)
-
-    @property
-    def size(self) -> int:
-        return cast(int, self._value.size)
 
     @property
     def requires_grad(self) -> bool:
@@ -294,20 +138,13 @@ class Tensor(ArrayMethods):
             If an earlier backward has gone through this graph without ``retain_graph=True``.
         """
         start = _starting_cotangents([self], [gradient], "backward()")
-        for leaf, total in _walk(start, None, retain_graph, False).items():
+        for node, total in walk(start, None, retain=retain_graph, wrap=None).items():
+            leaf = cast(Leaf, node)
             leaf.grad = np.asarray(total) if leaf.grad is None else leaf.grad + total
 
     def detach(self) -> Tensor:
         """The same array as a Tensor that is not recorded."""
         return Tensor(self._value)
-
-    def item(self) -> Any:
-        """The single element as a Python number, for logging."""
-        return self._value.item()
-
-    def tolist(self) -> Any:
-        """The elements as nested lists of Python numbers."""
-        return self._value.tolist()
 
     def mark_updated(self) -> None:
         """Declare that ``data`` was written to, so that backward through an older graph is an error, not a lie.
@@ -315,7 +152,7 @@ class Tensor(ArrayMethods):
         Optimisers call this after an in-place step.
         """
         if isinstance(self._node, Leaf):
-            self._node.updated = next(_numbers)
+            self._node.updated = next_number()
 
     # What Python and NumPy call.
 
@@ -356,37 +193,6 @@ class Tensor(ArrayMethods):
             )
         self._value, self._node = updated._value, updated._node
         return self
-
-    def __len__(self) -> int:
-        if not self.shape:
-            raise DtypeError("a tensor of shape () has no len()")
-        return self.shape[0]
-
-    def __iter__(self) -> Any:
-        if not self.shape:
-            raise DtypeError("a tensor of shape () cannot be iterated over")
-        return (self[i] for i in range(len(self)))
-
-    def __contains__(self, value: Any) -> bool:
-        return bool((self == value)._value.any())
-
-    def __bool__(self) -> bool:
-        return bool(self._value)
-
-    def __float__(self) -> float:
-        return float(self._value.item())
-
-    def __int__(self) -> int:
-        return int(self._value.item())
-
-    def __complex__(self) -> complex:
-        return complex(self._value.item())
-
-    def __index__(self) -> int:
-        return cast(int, self._value.__index__())
-
-    def __format__(self, spec: str) -> str:
-        return format(self._value.item(), spec) if spec else str(self)
 
     def __repr__(self) -> str:
         body = np.array2string(self.data, separator=", ", prefix="tensor(")
@@ -430,8 +236,8 @@ class Tensor(ArrayMethods):
     __divmod__, __rdivmod__, _ = _operators(np.divmod)
     __lt__, __gt__, _ = _operators(np.less)
     __le__, __ge__, _ = _operators(np.less_equal)
-    __eq__, _, _ = _operators(np.equal)  # type: ignore[assignment]
-    __ne__, _, _ = _operators(np.not_equal)  # type: ignore[assignment]
+    __eq__, _, _ = _operators(np.equal)
+    __ne__, _, _ = _operators(np.not_equal)
 
     def __neg__(self) -> Any:
         return apply(np.negative, (self,))
@@ -482,13 +288,12 @@ def tensor(data: ArrayLike | Tensor, *, requires_grad: bool = False, dtype: DTyp
     return Tensor(value, Leaf(value) if requires_grad else None)
 
 
-# ----------------------------------------------------------------------------- 4. what apply does with each function
+# ----------------------------------------------------------------------------- 2. what apply does with each function
 
 table: dict[Any, Handler] = {}
 """Every function that Tensors take part in, and how. The modules in ``rules/`` fill it."""
 
 _NO_KEYWORDS: dict[str, Any] = {}
-_ARRAYS = frozenset({np.ndarray, Tensor, np.float64, np.float32})
 _NUMBERS = frozenset({float, int, complex, bool, np.float64, np.float32, np.int64, np.complex128, np.bool_})
 
 
@@ -516,18 +321,16 @@ class Handler:
         raise NotImplementedError
 
 
-def zero(*_: Any, **__: Any) -> Any:
-    """The rule of an argument whose derivative is zero everywhere. The walk knows it and never calls it."""
-    raise AssertionError("the walk skips zero gradients")
-
-
 class Differentiable(Handler):
     """Run the function on arrays and, if an argument depends on a leaf, record a node.
 
     `defvjp` says what the rules look like, and what the options mean.
     """
 
-    __slots__ = ("_plans", "_signature", "arity", "broadcasts", "elementwise", "has_pole", "reads", "rules", "selects")
+    __slots__ = (
+        *("_plans", "_signature", "arity", "reads", "rules"),
+        *("broadcasts", "elementwise", "has_pole", "reads_values", "selects"),
+    )
 
     def __init__(
         self,
@@ -545,13 +348,14 @@ class Differentiable(Handler):
         self.arity = -1 if variadic else len(rules)
         is_ufunc = isinstance(function, np.ufunc) and function.nout == 1
         self.broadcasts = elementwise or is_ufunc
-        self.elementwise = elementwise or (is_ufunc and function.signature is None)
+        self.elementwise = elementwise or (is_ufunc and getattr(function, "signature", None) is None)
         self.has_pole = has_pole
         self.selects = selects
         self.reads = [
             None if rule is None or rule is zero else RuleSignature(rule, len(rules), self.name) for rule in rules
         ]
         readable = [signature for signature in self.reads if signature is not None]
+        self.reads_values = any(s.keeps_output or any(s.keeps) for s in readable)
         self._signature = CallSignature(function, readable, self.arity, self.name)
         self._plans: dict[int, tuple[bool, tuple[int, ...]]] = {}
 
@@ -583,7 +387,7 @@ class Differentiable(Handler):
             if better is error:
                 raise
             raise better from error
-        if not tracked or not _recording.get():
+        if not tracked or not recording.get():
             return _like(value, [Tensor(v) for v in value]) if isinstance(value, tuple) else Tensor(value)
         rule_static = self._signature.for_rules(static) if static else static
         keeps_output, dropped = self._plans.get(tracked) or self._plan(tracked, len(values))
@@ -592,7 +396,7 @@ class Differentiable(Handler):
         if isinstance(value, tuple):
             output = value if keeps_output else tuple(_stand_in(v) for v in value)
             node = Node(self, tuple(parents), tuple(values), output, rule_static, value[0])
-            return _like(value, [_picked(node, i, v) for i, v in enumerate(value)])
+            return _like(value, [Tensor(v, Pick(node, i, v)) for i, v in enumerate(value)])
         node = Node(self, tuple(parents), tuple(values), value if keeps_output else None, rule_static, value)
         return Tensor(value, node)
 
@@ -616,7 +420,7 @@ class Differentiable(Handler):
     def _plain(self, name: str, value: Any) -> Any:
         """A static argument without Tensors; one that needs a gradient has no business there."""
         if isinstance(value, Tensor):
-            if value.requires_grad and _recording.get():
+            if value.requires_grad and recording.get():
                 raise MissingRuleError(
                     f"{self.name} has no derivative with respect to {name!r}, and a tensor of shape {value.shape} that "
                     f"requires a gradient was passed for it: pass t.data or t.detach() if its gradient is not needed"
@@ -646,17 +450,6 @@ def _stand_in(value: Any) -> Any:
 def _like(values: tuple[Any, ...], tensors: list[Tensor]) -> Any:
     """The tensors in a tuple, or in the named tuple that NumPy returned."""
     return type(values)._make(tensors) if hasattr(values, "_make") else tuple(tensors)
-
-
-def _picked(call: Node, index: int, value: Any) -> Tensor:
-    return Tensor(value, Node(_pick, (call,), (call,), None, {"index": index, "count": len(call.output)}, value))
-
-
-def _pick_output(_outputs: Any) -> Any:
-    raise AssertionError("the walk collects the cotangents of a call's outputs itself")
-
-
-_pick = Differentiable(_pick_output, (zero,), name="an output of a call")
 
 
 def defvjp(
@@ -789,7 +582,7 @@ def _plain_index(index: Any) -> Any:
     return index
 
 
-# ------------------------------------------------------------------------------------------------------ 5. backward
+# ----------------------------------------------------------------------------------------------------- 3. gradients
 
 
 def gradients(
@@ -838,16 +631,22 @@ def gradients(
     wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     for position, x in enumerate(wanted):
         if not isinstance(x, Tensor) or x._node is None:
-            raise GradientError(f"gradients(): input {position} is {_described(x)}, not a tensor that requires a gradient")
+            raise GradientError(
+                f"gradients(): input {position} is {_described(x)}, not a tensor that requires a gradient"
+            )
     if isinstance(outputs, Tensor):
         start = _starting_cotangents([outputs], [cotangents], "gradients()")
     else:
         start = _starting_cotangents(outputs, cotangents or [None] * len(outputs), "gradients()")
-    targets = {x._node: x for x in wanted}
+    nodes = [cast(Node, x._node) for x in wanted]
     retain = create_graph if retain_graph is None else retain_graph
-    found = _walk(start, targets.keys(), retain, create_graph)
-    results = [found[x._node] if x._node in found else np.zeros(x.shape, x.dtype) for x in wanted]
-    results = [r if isinstance(r, Tensor) else Tensor(r) for r in results] if create_graph else [np.asarray(r) for r in results]
+    with enable_grad() if create_graph else nullcontext():
+        found = walk(start, set(nodes), retain=retain, wrap=Tensor if create_graph else None)
+    results = [found[node] if node in found else np.zeros(node.shape, node.dtype) for node in nodes]
+    if create_graph:
+        results = [r if isinstance(r, Tensor) else Tensor(r) for r in results]
+    else:
+        results = [np.asarray(r) for r in results]
     return results[0] if isinstance(inputs, Tensor) else results
 
 
@@ -855,11 +654,11 @@ def _described(x: Any) -> str:
     return f"a tensor of {x.dtype}{x.shape} that was not recorded" if isinstance(x, Tensor) else f"a {type(x).__name__}"
 
 
-def _starting_cotangents(outputs: Sequence[Tensor], cotangents: Any, caller: str) -> dict[Node, Array]:
+def _starting_cotangents(outputs: Sequence[Tensor], cotangents: Any, caller: str) -> dict[Node, Any]:
     """Check what the walk starts from: one cotangent an output, 1 for a real scalar without one."""
     if len(cotangents) != len(outputs):
         raise GradientError(f"{caller}: {len(outputs)} outputs need as many cotangents, not {len(cotangents)}")
-    start: dict[Node, Array] = {}
+    start: dict[Node, Any] = {}
     for output, cotangent in zip(outputs, cotangents, strict=True):
         if not isinstance(output, Tensor) or output._node is None:
             raise GradientError(
@@ -869,8 +668,8 @@ def _starting_cotangents(outputs: Sequence[Tensor], cotangents: Any, caller: str
         if cotangent is None:
             if output.size != 1 or output.dtype.kind == "c":
                 raise GradientError(
-                    f"{caller}: an output of {output.dtype}{output.shape} has no single derivative. Reduce it to a real "
-                    "scalar first, as with np.sum(t) or np.mean(t), or pass a cotangent of its shape"
+                    f"{caller}: an output of {output.dtype}{output.shape} has no single derivative. Reduce it to a "
+                    "real scalar first, as with np.sum(t) or np.mean(t), or pass a cotangent of its shape"
                 )
             cotangent = np.ones(output.shape, output.dtype)
         elif not isinstance(cotangent, Tensor):
@@ -884,194 +683,3 @@ def _starting_cotangents(outputs: Sequence[Tensor], cotangents: Any, caller: str
         node = output._node
         start[node] = start[node] + cotangent if node in start else cotangent
     return start
-
-
-def _walk(
-    cotangents: dict[Node, Array], targets: Collection[Node] | None, retain: bool, recorded: bool
-) -> dict[Node, Array]:
-    """Carry cotangents from outputs to inputs, newest call first, so that each node is complete when it is met.
-
-    A node's number exceeds that of everything it was computed from, so descending numbers are a topological order:
-    when a node's turn comes, all calls that used its output have added their share to its cotangent.
-
-    Parameters
-    ----------
-    cotangents : dict
-        The cotangent of each output node; emptied.
-    targets : collection of Node, or None
-        The nodes whose gradients are wanted; None for all leaves.
-    retain : bool
-        Keep the nodes' arrays, rather than let go of each node's as it is passed.
-    recorded : bool
-        Run the rules on Tensors, so that what they compute can be differentiated again.
-    """
-    found: dict[Node, Array] = {}
-    sums: set[Node] = set()  # nodes whose cotangent is a sum made here, which may be added to in place
-    masked: set[Node] = set()  # nodes that a selection such as np.where may have cut off in part
-    order, useful = _reachable(cotangents, targets)
-    # A rule may divide by zero where its cotangent is zero: what comes of that is discarded, so it should not warn.
-    with np.errstate(divide="ignore", invalid="ignore"), enable_grad() if recorded else nullcontext():
-        for node in order:
-            g = cotangents.pop(node, None)
-            if g is None:
-                continue
-            is_leaf = node.__class__ is Leaf
-            if is_leaf if targets is None else node in targets:
-                found[node] = g
-            if is_leaf:
-                continue
-            if node.function is _pick:
-                _collect_output(cotangents, node, g)
-                continue
-            function, static = node.function, node.static
-            arguments = _rule_arguments(node, g, recorded)
-            guarded = function.has_pole or (function.elementwise and node in masked)
-            spreads = function.selects or node in masked
-            for rule, parent in zip(function.rules_for(node), node.parents):  # noqa: B905 (same length, hot)
-                if parent is None or rule is zero or (useful is not None and parent not in useful):
-                    continue
-                if rule is None:
-                    raise MissingRuleError(
-                        f"{function.name} has no rule for its argument {node.parents.index(parent)}, whose gradient is "
-                        "needed: give defvjp one, or tg.zero if the derivative is zero, or detach the argument"
-                    )
-                gradient = rule(*arguments, **static)
-                if guarded and gradient is not g:
-                    gradient = _cut_off(g, gradient)
-                if (
-                    gradient.__class__ not in _ARRAYS
-                    or gradient.shape != parent.shape
-                    or gradient.dtype is not parent.dtype
-                ):
-                    gradient = _fitted(gradient, node, parent, rule)
-                if spreads:
-                    masked.add(parent)
-                if parent.__class__ is Leaf:
-                    _check_current(node, parent)
-                if parent not in cotangents:
-                    if parent.__class__ is Leaf or (targets is not None and parent in targets):
-                        gradient = _unshared(gradient, g, arguments)
-                    cotangents[parent] = gradient
-                elif parent in sums:
-                    np.add(cotangents[parent], gradient, out=cotangents[parent])
-                else:
-                    cotangents[parent] = total = cotangents[parent] + gradient
-                    if total.__class__ is np.ndarray:
-                        sums.add(parent)
-            if not retain:
-                node.parents, node.inputs, node.output = (), None, None
-    return found
-
-
-def _reachable(roots: Iterable[Node], targets: Collection[Node] | None) -> tuple[list[Node], set[Node] | None]:
-    """The nodes to visit, newest first, and the set of those that lead to a target (None: all of them do)."""
-    order = list(roots)
-    seen = set(order)
-    for node in order:  # grows as it goes
-        for parent in node.parents:
-            if parent is not None and parent not in seen:
-                seen.add(parent)
-                order.append(parent)
-    order.sort(key=attrgetter("number"))
-    useful = None
-    if targets is not None:
-        useful = set()
-        for node in order:
-            if node in targets or any(parent in useful for parent in node.parents):
-                useful.add(node)
-        order = [node for node in order if node in useful]
-    order.reverse()
-    return order, useful
-
-
-def _rule_arguments(node: Node, g: Any, recorded: bool) -> tuple[Any, ...]:
-    """What the node's rules are called with: cotangent, output and inputs; as Tensors if they are to be recorded."""
-    inputs, output = node.inputs, node.output
-    if inputs is None:
-        raise FreedGraphError(
-            f"an earlier backward has let go of the arrays that {node.function.name} recorded: compute the output "
-            "again, or pass retain_graph=True to the earlier backward"
-        )
-    if recorded:
-        inputs = tuple(
-            x if parent is None or isinstance(x, Spec) else Tensor(x, parent)
-            for x, parent in zip(inputs, node.parents, strict=True)
-        )
-        if isinstance(output, tuple):
-            tensors = [v if isinstance(v, Spec) else _picked(node, i, v) for i, v in enumerate(output)]
-            output = _like(output, tensors)
-        elif output is not None:
-            output = Tensor(output, node)
-    return (tuple(g) if isinstance(g, list) else g, node if output is None else output, *inputs)
-
-
-def _collect_output(cotangents: dict[Node, Any], picked: Node, g: Array) -> None:
-    """Add the cotangent of one output of a call to the list of all its outputs' cotangents."""
-    (call,), index = picked.parents, picked.static["index"]
-    assert call is not None
-    outputs = cotangents.setdefault(call, [None] * picked.static["count"])
-    outputs[index] = g if outputs[index] is None else outputs[index] + g
-
-
-def _cut_off(g: Array, gradient: Array) -> Array:
-    """Zero where the cotangent is zero, even if the rule made inf or NaN there by dividing by zero.
-
-    ``np.where(x > 0, np.log(x), 0)`` sends a zero cotangent to the logarithm at x = 0, and no derivative, however
-    large, turns that into anything but zero.
-    """
-    if isinstance(gradient, Tensor):
-        # Elsewhere the derivative with respect to g must survive, so only what is not finite is cut.
-        flows = (g._value != 0) | np.isfinite(gradient._value)
-        return np.where(flows, gradient, 0)
-    return np.where(g, gradient, 0)
-
-
-def _fitted(gradient: Any, node: Node, parent: Node, rule: Rule) -> Array:
-    """A rule's result in its input's shape and dtype: broadcast axes summed, or an error that names the rule."""
-    who = f"the rule {rule_name(rule)} of {node.function.name}"
-    if not isinstance(gradient, Tensor):
-        if gradient is None:
-            raise RuleError(f"{who} returned None: a rule returns the gradient, and tg.zero stands for zero everywhere")
-        gradient = np.asarray(gradient)
-    if gradient.shape != parent.shape:
-        whole = gradient.shape == node.shape or not node.function.elementwise
-        if not node.function.broadcasts or not whole or not _broadcasts(parent.shape, gradient.shape):
-            raise RuleError(f"{who} returned shape {gradient.shape} for an input of shape {parent.shape}")
-        gradient = summed_to(gradient, parent.shape)
-    if gradient.dtype != parent.dtype:
-        if gradient.dtype.kind not in "fc":
-            raise RuleError(f"{who} returned dtype {gradient.dtype} for an input of dtype {parent.dtype}")
-        if parent.dtype.kind == "f" and gradient.dtype.kind == "c":
-            gradient = gradient.real
-        gradient = gradient.astype(parent.dtype)
-    return gradient
-
-
-def summed_to(g: Array, shape: tuple[int, ...]) -> Array:
-    """The cotangent of what was broadcast from `shape`: the sum of the cotangents of all the copies."""
-    extra = g.ndim - len(shape)
-    stretched = [i + extra for i, length in enumerate(shape) if length == 1 != g.shape[i + extra]]
-    return np.sum(g, axis=(*range(extra), *stretched)).reshape(shape)
-
-
-def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
-    if len(shape) > len(to):
-        return False
-    return all(a in (1, b) for a, b in zip(reversed(shape), reversed(to), strict=False))
-
-
-def _unshared(gradient: Array, g: Array, inputs: tuple[Any, ...]) -> Array:
-    """A gradient that nobody else holds: rules may pass on their cotangent, a view of it, or one of their inputs."""
-    if isinstance(gradient, np.ndarray) and (
-        gradient is g or gradient.base is not None or any(gradient is x for x in inputs)
-    ):
-        return gradient.copy()
-    return gradient
-
-
-def _check_current(node: Node, leaf: Leaf) -> None:
-    if leaf.updated > node.number:
-        raise StaleGraphError(
-            f"a leaf of {leaf.dtype}{leaf.shape} was updated in place after {node.function.name} had recorded it: "
-            "its old values are gone, so compute the output again before calling backward"
-        )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from tinygrad_np.errors import MissingMethodError
+from tinygrad_np.errors import DtypeError, MissingMethodError
 
 __all__ = ["ArrayMethods"]
 
@@ -28,9 +28,47 @@ class ArrayMethods:
     """What makes ``t.sum(axis=0)`` work like ``np.sum(t, axis=0)``."""
 
     __slots__ = ()
-    shape: tuple[int, ...]
-    ndim: int
-    dtype: np.dtype[Any]
+    _value: Any
+    __getitem__: Callable[..., Any]
+
+    # Attributes
+
+    @property
+    def data(self) -> np.ndarray[Any, Any]:
+        """The array itself, not a copy and not recorded. Writing to it changes the Tensor behind the graph's back."""
+        return np.asarray(self._value)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The length of each axis."""
+        return cast("tuple[int, ...]", self._value.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the elements."""
+        return cast("np.dtype[Any]", self._value.dtype)
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return cast(int, self._value.ndim)
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return cast(int, self._value.size)
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes in an element."""
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in all elements."""
+        return self.dtype.itemsize * self.size
+
+    # Methods with the arguments of the function of the same name
 
     all = _method(np.all)
     any = _method(np.any)
@@ -61,62 +99,95 @@ class ArrayMethods:
     trace = _method(np.trace)
     var = _method(np.var)
 
+    # Methods with arguments of their own
+
     def compress(self, condition: Any, axis: int | None = None) -> Any:
         """The rows along an axis at which the condition is true."""
-        return np.compress(condition, self, axis=axis)  # type: ignore[call-overload]
+        return np.compress(condition, self, axis=axis)
 
     def conjugate(self) -> Any:
         """The complex conjugate; a real Tensor as it is."""
-        return np.conjugate(self) if self.dtype.kind == "c" else self  # type: ignore[call-overload]
+        return np.conjugate(self) if self.dtype.kind == "c" else self
 
     conj = conjugate
 
     def copy(self, order: Any = "C") -> Any:
         """The same values in an array of its own; gradients flow through."""
-        return np.copy(self, order=order)  # type: ignore[call-overload]
+        return np.copy(self, order=order)
 
     def flatten(self, order: Any = "C") -> Any:
         """All elements in one axis."""
-        return np.ravel(self, order=order)  # type: ignore[call-overload]
+        return np.ravel(self, order=order)
 
     def reshape(self, *shape: Any, order: Any = "C") -> Any:
         """The same elements in another shape, given as a tuple or as several numbers."""
-        return np.reshape(self, shape[0] if len(shape) == 1 else shape, order=order)  # type: ignore[call-overload]
+        return np.reshape(self, shape[0] if len(shape) == 1 else shape, order=order)
 
     def transpose(self, *axes: Any) -> Any:
         """Axes in another order, given as a tuple or as several numbers; reversed if none is given."""
         order = axes[0] if len(axes) == 1 else axes or None
-        return np.transpose(self, order)  # type: ignore[call-overload]
+        return np.transpose(self, order)
 
     @property
     def T(self) -> Any:
         """Axes in reverse order."""
-        return np.transpose(self)  # type: ignore[call-overload]
+        return np.transpose(self)
 
     @property
     def mT(self) -> Any:
         """Each matrix transposed: the last two axes swapped."""
-        return np.matrix_transpose(self)  # type: ignore[call-overload]
+        return np.matrix_transpose(self)
 
     @property
     def real(self) -> Any:
         """The real part."""
-        return np.real(self)  # type: ignore[call-overload]
+        return np.real(self)
 
     @property
     def imag(self) -> Any:
         """The imaginary part; zeros for a real Tensor."""
-        return np.imag(self)  # type: ignore[call-overload]
+        return np.imag(self)
 
-    @property
-    def itemsize(self) -> int:
-        """Bytes in an element."""
-        return self.dtype.itemsize
+    # Python numbers and loops
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes in all elements."""
-        return self.dtype.itemsize * int(np.prod(self.shape))
+    def item(self) -> Any:
+        """The single element as a Python number, for logging."""
+        return self._value.item()
+
+    def tolist(self) -> Any:
+        """The elements as nested lists of Python numbers."""
+        return self._value.tolist()
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise DtypeError("a tensor of shape () has no len()")
+        return self.shape[0]
+
+    def __iter__(self) -> Any:
+        if not self.shape:
+            raise DtypeError("a tensor of shape () cannot be iterated over")
+        return (self[i] for i in range(len(self)))
+
+    def __contains__(self, value: Any) -> bool:
+        return bool((self == value)._value.any())
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __float__(self) -> float:
+        return float(self._value.item())
+
+    def __int__(self) -> int:
+        return int(self._value.item())
+
+    def __complex__(self) -> complex:
+        return complex(self._value.item())
+
+    def __index__(self) -> int:
+        return cast(int, self._value.__index__())
+
+    def __format__(self, spec: str) -> str:
+        return format(self._value.item(), spec) if spec else str(self)
 
     def __getattr__(self, name: str) -> Any:
         if name in _REFUSED:

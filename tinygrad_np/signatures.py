@@ -92,7 +92,8 @@ class CallSignature:
             except ValueError:  # some of NumPy's C functions do not tell
                 pass
             else:
-                self.names = [p.name for p in parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+                by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+                self.names = [p.name for p in parameters.values() if p.kind in by_position]
                 self.defaults |= {p.name: p.default for p in parameters.values() if p.default is not p.empty}
         known = [rule.static for rule in rules if rule.static is not None]
         self.known = set.intersection(*known) if known else None

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np.core import Tensor, defvjp, getitem, primitive, summed_to, updated
+from tinygrad_np.backward import summed_to
+from tinygrad_np.core import Tensor, defvjp, getitem, primitive, updated
 from tinygrad_np.rules.handlers import composite, constant, plain, query
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np.core import Tensor, apply, defvjp, primitive
+from tinygrad_np.core import defvjp, primitive
 from tinygrad_np.rules.handlers import composite
 from tinygrad_np.rules.indexing import arrayed
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from tinygrad_np.core import defvjp
 from tinygrad_np.rules.elementwise import over
-from tinygrad_np.rules.handlers import composite, constant
+from tinygrad_np.rules.handlers import constant
 
 _ALL = True  # the default of where=
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np.core import converted, defvjp, primitive, summed_to
+from tinygrad_np.backward import summed_to
+from tinygrad_np.core import converted, defvjp, primitive
 from tinygrad_np.rules.handlers import composite, query
 
 query(

@@ -1,0 +1,214 @@
+"""The backward walk: carry cotangents from outputs to inputs through a recorded graph, newest call first.
+
+The walk runs each call's rules on plain arrays. Where the gradients themselves have to be differentiated, it is given
+`wrap`, and runs the same rules on Tensors, whose NumPy calls are recorded like any others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from operator import attrgetter
+from typing import Any, cast
+
+import numpy as np
+
+from tinygrad_np.errors import FreedGraphError, MissingRuleError, RuleError, StaleGraphError
+from tinygrad_np.graph import Leaf, Node, Pick, Rule, Spec
+from tinygrad_np.signatures import rule_name
+
+__all__ = ["Wrap", "summed_to", "walk", "zero"]
+
+Array = Any  # an ndarray, a NumPy scalar, or a Tensor where rules are being recorded
+Wrap = Callable[[Any, Node], Any]  # makes a Tensor of an array and its node
+
+_PLAIN: frozenset[Any] = frozenset({np.ndarray, np.float64, np.float32})
+
+
+def zero(*_: Any, **__: Any) -> Any:
+    """The rule of an argument whose derivative is zero everywhere. The walk knows it and never calls it."""
+    raise AssertionError("the walk skips zero gradients")
+
+
+def walk(
+    cotangents: dict[Any, Any], targets: Collection[Node] | None, *, retain: bool, wrap: Wrap | None
+) -> dict[Node, Array]:
+    """Gradients of the leaves, or of other targets, given the cotangents of the outputs.
+
+    A node's number exceeds that of everything it was computed from, so descending numbers are a topological order:
+    when a node's turn comes, all calls that used its output have added their share to its cotangent.
+
+    Parameters
+    ----------
+    cotangents : dict
+        The cotangent of each output node; emptied.
+    targets : collection of Node, or None
+        The nodes whose gradients are wanted; None for all leaves.
+    retain : bool
+        Keep the nodes' arrays, rather than let go of each node's as it is passed.
+    wrap : callable, optional
+        Run the rules on Tensors made with it, so that what they compute can be differentiated again.
+    """
+    found: dict[Node, Array] = {}
+    sums: set[Node] = set()  # nodes whose cotangent is a sum made here, which may be added to in place
+    masked: set[Node] = set()  # nodes of which np.where or the like used only some elements
+    order, useful = _reachable(cotangents, targets)
+    # A rule may divide by zero where its cotangent is zero. What comes of that is cut off, so it should not warn.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for node in order:
+            g = cotangents.pop(node, None)
+            if g is None:
+                continue
+            kind: type = node.__class__
+            if kind is Leaf if targets is None else node in targets:
+                found[node] = g
+            if kind is Leaf:
+                continue
+            if kind is Pick:
+                # One output of a call with several: put its cotangent beside those of the others.
+                cotangents.setdefault(node.parents[0], {})[cast(Pick, node).index] = g
+                continue
+            function, static = node.function, node.static
+            arguments = _rule_arguments(node, g, wrap)
+            spreads = function.selects or node in masked
+            guarded = function.has_pole or (function.elementwise and function.reads_values and node in masked)
+            for rule, parent in zip(function.rules_for(node), node.parents):  # noqa: B905 (equally long, and hot)
+                if parent is None or rule is zero or (useful is not None and parent not in useful):
+                    continue
+                if rule is None:
+                    raise _missing_rule(node, parent)
+                gradient: Any = rule(*arguments, **static)
+                if guarded and gradient is not g:
+                    gradient = _cut_off(g, gradient)
+                if (
+                    gradient.__class__ not in _PLAIN
+                    or gradient.shape != parent.shape
+                    or gradient.dtype is not parent.dtype
+                ):
+                    gradient = _fitted(gradient, node, parent, rule)
+                if spreads:
+                    masked.add(parent)
+                if parent not in cotangents:
+                    if parent.__class__ is Leaf or (targets is not None and parent in targets):
+                        gradient = _unshared(gradient, g, arguments)
+                    cotangents[parent] = gradient
+                elif parent in sums:
+                    np.add(cotangents[parent], gradient, out=cotangents[parent])
+                else:
+                    cotangents[parent] = total = cotangents[parent] + gradient
+                    if total.__class__ is np.ndarray:
+                        sums.add(parent)
+            if not retain:
+                node.parents, node.inputs, node.output = (), None, None
+    return found
+
+
+def _reachable(roots: Iterable[Node], targets: Collection[Node] | None) -> tuple[list[Node], set[Node] | None]:
+    """The nodes to visit, newest first, and the set of those that lead to a target (None: all of them do)."""
+    order = list(roots)
+    seen = set(order)
+    for node in order:  # grows as it goes
+        for parent in node.parents:
+            if parent is not None and parent not in seen:
+                seen.add(parent)
+                order.append(parent)
+    order.sort(key=attrgetter("number"))
+    useful = None
+    if targets is not None:
+        useful = set()
+        for node in order:
+            if node in targets or any(parent in useful for parent in node.parents):
+                useful.add(node)
+        order = [node for node in order if node in useful]
+    order.reverse()
+    return order, useful
+
+
+def _rule_arguments(node: Node, g: Any, wrap: Wrap | None) -> tuple[Any, ...]:
+    """What the node's rules are called with: cotangent, output and inputs; as Tensors if they are to be recorded."""
+    inputs, output = node.inputs, node.output
+    if inputs is None:
+        raise FreedGraphError(
+            f"an earlier backward has let go of the arrays that {node.function.name} recorded: compute the output "
+            "again, or pass retain_graph=True to the earlier backward"
+        )
+    for x, parent in zip(inputs, node.parents):  # noqa: B905 (equally long, and hot)
+        if parent.__class__ is Leaf and parent.updated > node.number and not isinstance(x, Spec):
+            raise StaleGraphError(
+                f"a leaf of {x.dtype}{x.shape} was updated in place after {node.function.name} had recorded it: "
+                "its old values are gone, so compute the output again before calling backward"
+            )
+    if g.__class__ is dict:
+        g = tuple(g.get(i) for i in range(len(output)))
+    if wrap is not None:
+        inputs = tuple(
+            x if parent is None or isinstance(x, Spec) else wrap(x, parent)
+            for x, parent in zip(inputs, node.parents, strict=True)
+        )
+        if isinstance(output, tuple):
+            output = tuple(v if isinstance(v, Spec) else wrap(v, Pick(node, i, v)) for i, v in enumerate(output))
+        elif output is not None:
+            output = wrap(output, node)
+    return (g, node if output is None else output, *inputs)
+
+
+def _missing_rule(node: Node, parent: Node) -> MissingRuleError:
+    return MissingRuleError(
+        f"{node.function.name} has no rule for argument {node.parents.index(parent)} (counted from 0), whose gradient "
+        "is needed: give it one with tg.defvjp, or tg.zero if the derivative is zero, or detach the argument"
+    )
+
+
+def _cut_off(g: Array, gradient: Array) -> Array:
+    """Zero where the cotangent is zero, even if the rule made inf or NaN there by dividing by zero.
+
+    ``np.where(x > 0, np.log(x), 0)`` sends a zero cotangent to the logarithm at x = 0, and no derivative, however
+    large, turns that into anything but zero.
+    """
+    if isinstance(gradient, np.ndarray | np.generic):
+        return np.where(g, gradient, gradient.dtype.type(0))
+    # The derivative with respect to g must survive where g is zero, so only what is not finite is cut.
+    return np.where((g.data != 0) | np.isfinite(gradient.data), gradient, 0)
+
+
+def _fitted(gradient: Any, node: Node, parent: Node, rule: Rule) -> Array:
+    """A rule's result in its input's shape and dtype: broadcast axes summed, or an error that names the rule."""
+    who = f"the rule {rule_name(rule)} of {node.function.name}"
+    if gradient is None:
+        raise RuleError(f"{who} returned None: a rule returns the gradient, and tg.zero stands for zero everywhere")
+    if not hasattr(gradient, "astype"):
+        gradient = np.asarray(gradient)
+    if gradient.shape != parent.shape:
+        function = node.function
+        summable = function.broadcasts and _broadcasts(parent.shape, gradient.shape)
+        if not summable or (function.elementwise and gradient.shape != node.shape):
+            raise RuleError(f"{who} returned shape {gradient.shape} for an input of shape {parent.shape}")
+        gradient = summed_to(gradient, parent.shape)
+    if gradient.dtype != parent.dtype:
+        if gradient.dtype.kind not in "fc":
+            raise RuleError(f"{who} returned dtype {gradient.dtype} for an input of dtype {parent.dtype}")
+        if parent.dtype.kind == "f" and gradient.dtype.kind == "c":
+            gradient = gradient.real
+        gradient = gradient.astype(parent.dtype)
+    return gradient
+
+
+def summed_to(g: Array, shape: tuple[int, ...]) -> Array:
+    """The cotangent of what was broadcast from `shape`: the sum of the cotangents of all the copies."""
+    extra = g.ndim - len(shape)
+    stretched = [i + extra for i, length in enumerate(shape) if length == 1 != g.shape[i + extra]]
+    return np.sum(g, axis=(*range(extra), *stretched)).reshape(shape)
+
+
+def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
+    if len(shape) > len(to):
+        return False
+    return all(a in (1, b) for a, b in zip(reversed(shape), reversed(to), strict=False))
+
+
+def _unshared(gradient: Array, g: Array, arguments: tuple[Any, ...]) -> Array:
+    """A gradient that nobody else holds: rules may pass on their cotangent, a view of it, or one of their inputs."""
+    if isinstance(gradient, np.ndarray) and (
+        gradient.base is not None or any(gradient is x for x in arguments)
+    ):
+        return gradient.copy()
+    return gradient

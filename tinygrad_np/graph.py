@@ -1,0 +1,175 @@
+"""The graph: what was recorded, and whether anything is.
+
+A `Node` is one recorded call. Nodes are numbered in the order in which they were made, so a node's number exceeds the
+numbers of everything that it was computed from; they refer backwards only, to other nodes and to arrays, so there is
+no reference cycle and a graph dies as soon as nobody holds its end.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar, Token
+from itertools import count
+from typing import Any, Protocol, TypeVar, cast
+
+import numpy as np
+
+__all__ = ["Leaf", "Node", "Pick", "Spec", "enable_grad", "next_number", "no_grad", "recording"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+Rule = Callable[..., Any]
+
+# ---------------------------------------------------------------------------------------------------- whether to record
+
+recording: ContextVar[bool] = ContextVar("tinygrad_np_recording", default=True)
+
+
+class _SetRecording:
+    """A context manager and decorator that switches recording, for this thread or async task only."""
+
+    _state: bool
+
+    def __init__(self) -> None:
+        self._tokens: list[Token[bool]] = []
+
+    def __enter__(self) -> None:
+        self._tokens.append(recording.set(self._state))
+
+    def __exit__(self, *exception: object) -> None:
+        recording.reset(self._tokens.pop())
+
+    def __call__(self, function: F) -> F:
+        @functools.wraps(function)
+        def switched(*args: Any, **kwargs: Any) -> Any:
+            with type(self)():
+                return function(*args, **kwargs)
+
+        return cast(F, switched)
+
+
+class no_grad(_SetRecording):
+    """Record nothing within a ``with`` block, or within a decorated function.
+
+    The state belongs to the current thread or async task; others never see it.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_np as tg
+    >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> with tg.no_grad():
+    ...     y = np.exp(w)
+    >>> y.requires_grad
+    False
+    """
+
+    _state = False
+
+
+class enable_grad(_SetRecording):
+    """Record again, inside of a `no_grad` block.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_np as tg
+    >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> with tg.no_grad(), tg.enable_grad():
+    ...     y = np.exp(w)
+    >>> y.requires_grad
+    True
+    """
+
+    _state = True
+
+
+# ------------------------------------------------------------------------------------------------------------ the nodes
+
+next_number = count(1).__next__
+
+
+class Spec:
+    """Shape and dtype of an array that is not kept: what a rule sees of a parameter named ``_x``."""
+
+    __slots__ = ("__weakref__", "dtype", "shape")
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.shape = shape
+        self.dtype = dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        size = 1
+        for length in self.shape:
+            size *= length
+        return size
+
+
+class Recorded(Protocol):
+    """What a node needs to know of the function that made it: see `tinygrad_np.core.Differentiable`."""
+
+    name: str
+    has_pole: bool
+    selects: bool
+    broadcasts: bool
+    elementwise: bool
+    reads_values: bool
+
+    def rules_for(self, node: Node) -> Sequence[Rule | None]:
+        """One rule for each of the node's parents."""
+
+
+class Node(Spec):
+    """One recorded call. It keeps the nodes it came from and the arrays that its rules named, nothing more."""
+
+    __slots__ = ("function", "inputs", "number", "output", "parents", "static")
+
+    def __init__(
+        self,
+        function: Recorded,
+        parents: tuple[Node | None, ...],
+        inputs: tuple[Any, ...],
+        output: Any,
+        static: dict[str, Any],
+        value: Any,
+    ) -> None:
+        self.number = next_number()
+        self.function = function
+        self.parents = parents
+        self.inputs: tuple[Any, ...] | None = inputs  # None once backward has let go of them
+        self.output = output
+        self.static = static
+        self.shape = value.shape
+        self.dtype = value.dtype
+
+
+class Pick(Node):
+    """One output of a call that has several: where their cotangents are collected."""
+
+    __slots__ = ("index",)
+
+    def __init__(self, call: Node, index: int, value: Any) -> None:
+        super().__init__(call.function, (call,), (), None, {}, value)
+        self.index = index
+
+
+class Leaf(Node):
+    """Where a graph starts: a Tensor that the user asked a gradient for. The gradient is kept here."""
+
+    __slots__ = ("grad", "updated")
+
+    def __init__(self, value: Any) -> None:
+        self.number = next_number()
+        self.parents = ()
+        self.shape = value.shape
+        self.dtype = value.dtype
+        self.grad: np.ndarray[Any, Any] | None = None
+        self.updated = 0  # when the array was last changed in place, on the scale of the node numbers
