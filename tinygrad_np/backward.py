@@ -52,6 +52,7 @@ def walk(
     sums: set[Node] = set()  # nodes whose cotangent is a sum made here, which may be added to in place
     masked: set[Node] = set()  # nodes of which np.where or the like used only some elements
     order, useful = _reachable(cotangents, targets)
+    newest_update = max((node.updated for node in order if node.__class__ is Leaf), default=0)
     # A rule may divide by zero where its cotangent is zero. What comes of that is cut off, so it should not warn.
     with np.errstate(divide="ignore", invalid="ignore"):
         for node in order:
@@ -67,16 +68,26 @@ def walk(
                 # One output of a call with several: put its cotangent beside those of the others.
                 cotangents.setdefault(node.parents[0], {})[cast(Pick, node).index] = g
                 continue
-            function, static = node.function, node.static
-            arguments = _rule_arguments(node, g, wrap)
-            spreads = function.selects or node in masked
-            guarded = function.has_pole or (function.elementwise and function.reads_values and node in masked)
-            for rule, parent in zip(function.rules_for(node), node.parents):  # noqa: B905 (equally long, and hot)
+            function, inputs = node.function, node.inputs
+            if inputs is None:
+                raise _freed(node)
+            if newest_update > node.number:
+                _check_current(node)
+            if wrap is None and g.__class__ is not dict:
+                arguments = (g, node if node.output is None else node.output, *inputs)
+            else:
+                arguments = _wrapped(node, g, wrap)
+            static = node.static
+            is_masked = node in masked
+            spreads = is_masked or function.selects
+            guarded = function.has_pole or (is_masked and function.elementwise and function.reads_values)
+            rules = function.rules_for(node) if function.variadic else function.rules
+            for rule, parent in zip(rules, node.parents):  # noqa: B905 (equally long, and hot)
                 if parent is None or rule is zero or (useful is not None and parent not in useful):
                     continue
                 if rule is None:
                     raise _missing_rule(node, parent)
-                gradient: Any = rule(*arguments, **static)
+                gradient: Any = rule(*arguments, **static) if static else rule(*arguments)
                 if guarded and gradient is not g:
                     gradient = _cut_off(g, gradient)
                 if (
@@ -89,13 +100,13 @@ def walk(
                     masked.add(parent)
                 if parent not in cotangents:
                     if parent.__class__ is Leaf or (targets is not None and parent in targets):
-                        gradient = _unshared(gradient, g, arguments)
+                        gradient = _unshared(gradient, arguments)
                     cotangents[parent] = gradient
                 elif parent in sums:
                     np.add(cotangents[parent], gradient, out=cotangents[parent])
                 else:
                     cotangents[parent] = total = cotangents[parent] + gradient
-                    if total.__class__ is np.ndarray:
+                    if wrap is None and total.__class__ is np.ndarray:  # where rules are recorded, a Tensor may follow
                         sums.add(parent)
             if not retain:
                 node.parents, node.inputs, node.output = (), None, None
@@ -123,20 +134,12 @@ def _reachable(roots: Iterable[Node], targets: Collection[Node] | None) -> tuple
     return order, useful
 
 
-def _rule_arguments(node: Node, g: Any, wrap: Wrap | None) -> tuple[Any, ...]:
-    """What the node's rules are called with: cotangent, output and inputs; as Tensors if they are to be recorded."""
-    inputs, output = node.inputs, node.output
-    if inputs is None:
-        raise FreedGraphError(
-            f"an earlier backward has let go of the arrays that {node.function.name} recorded: compute the output "
-            "again, or pass retain_graph=True to the earlier backward"
-        )
-    for x, parent in zip(inputs, node.parents):  # noqa: B905 (equally long, and hot)
-        if parent.__class__ is Leaf and parent.updated > node.number and not isinstance(x, Spec):
-            raise StaleGraphError(
-                f"a leaf of {x.dtype}{x.shape} was updated in place after {node.function.name} had recorded it: "
-                "its old values are gone, so compute the output again before calling backward"
-            )
+def _wrapped(node: Node, g: Any, wrap: Wrap | None) -> tuple[Any, ...]:
+    """What the node's rules are called with, cotangent, output and inputs, in the less common cases.
+
+    Those are a call with several outputs, whose cotangents have been collected in a dict, and rules to be recorded.
+    """
+    inputs, output = node.inputs or (), node.output
     if g.__class__ is dict:
         g = tuple(g.get(i) for i in range(len(output)))
     if wrap is not None:
@@ -149,6 +152,23 @@ def _rule_arguments(node: Node, g: Any, wrap: Wrap | None) -> tuple[Any, ...]:
         elif output is not None:
             output = wrap(output, node)
     return (g, node if output is None else output, *inputs)
+
+
+def _freed(node: Node) -> FreedGraphError:
+    return FreedGraphError(
+        f"an earlier backward has let go of the arrays that {node.function.name} recorded: compute the output "
+        "again, or pass retain_graph=True to the earlier backward"
+    )
+
+
+def _check_current(node: Node) -> None:
+    """Raise if a rule would see a leaf's new values in the place of those that the call was made with."""
+    for x, parent in zip(node.inputs or (), node.parents, strict=True):
+        if isinstance(parent, Leaf) and parent.updated > node.number and not isinstance(x, Spec):
+            raise StaleGraphError(
+                f"a leaf of {x.dtype}{x.shape} was updated in place after {node.function.name} had recorded it: "
+                "its old values are gone, so compute the output again before calling backward"
+            )
 
 
 def _missing_rule(node: Node, parent: Node) -> MissingRuleError:
@@ -205,10 +225,8 @@ def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
     return all(a in (1, b) for a, b in zip(reversed(shape), reversed(to), strict=False))
 
 
-def _unshared(gradient: Array, g: Array, arguments: tuple[Any, ...]) -> Array:
+def _unshared(gradient: Array, arguments: tuple[Any, ...]) -> Array:
     """A gradient that nobody else holds: rules may pass on their cotangent, a view of it, or one of their inputs."""
-    if isinstance(gradient, np.ndarray) and (
-        gradient.base is not None or any(gradient is x for x in arguments)
-    ):
+    if isinstance(gradient, np.ndarray) and (gradient.base is not None or any(gradient is x for x in arguments)):
         return gradient.copy()
     return gradient

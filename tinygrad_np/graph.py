@@ -122,9 +122,11 @@ class Recorded(Protocol):
     broadcasts: bool
     elementwise: bool
     reads_values: bool
+    variadic: bool
+    rules: tuple[Rule | None, ...]
 
     def rules_for(self, node: Node) -> Sequence[Rule | None]:
-        """One rule for each of the node's parents."""
+        """One rule for each of the node's parents, if the function is variadic."""
 
 
 class Node(Spec):

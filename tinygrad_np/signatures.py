@@ -152,9 +152,12 @@ def refuse_out(name: str, kwargs: dict[str, Any]) -> None:
 
 
 def explained(error: Exception, name: str, values: Sequence[Any], static: dict[str, Any]) -> Exception:
-    """The same error as NumPy's, saying also which call it was: operation, shapes and dtypes."""
+    """The same error as NumPy's, saying also which call it was: operation, shapes and dtypes.
+
+    Somebody's own exception already says what it means, and is raised again as it is.
+    """
     if type(error).__module__.split(".")[0] not in ("builtins", "numpy") or isinstance(error, np.linalg.LinAlgError):
-        return error  # somebody's own exception already says what it means
+        raise error
     kind = next(
         ours
         for theirs, ours in (

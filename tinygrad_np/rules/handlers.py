@@ -23,7 +23,7 @@ class Composite(Handler):
         super().__init__(function)
         self.spelling = spelling
 
-    def __call__(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    def call(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         refuse_out(self.name, kwargs)
         return self.spelling(*args, **kwargs)
 
@@ -33,7 +33,7 @@ class Constant(Handler):
 
     __slots__ = ()
 
-    def __call__(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    def call(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         refuse_out(self.name, kwargs)
         return _as_tensors(self._values(args, kwargs))
 
@@ -42,10 +42,7 @@ class Constant(Handler):
         try:
             return self.function(*values, **keywords)
         except (ValueError, TypeError, IndexError) as error:
-            better = explained(error, self.name, values, keywords)
-            if better is error:
-                raise
-            raise better from error
+            raise explained(error, self.name, values, keywords) from error
 
 
 class Query(Constant):
@@ -53,7 +50,7 @@ class Query(Constant):
 
     __slots__ = ()
 
-    def __call__(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    def call(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         return self._values(args, kwargs)
 
 
@@ -66,7 +63,7 @@ class Refused(Handler):
         super().__init__(function)
         self.reason = reason
 
-    def __call__(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    def call(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         raise MissingRuleError(f"{self.name} does not take tensors: {self.reason}")
 
 
