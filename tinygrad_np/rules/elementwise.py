@@ -148,7 +148,7 @@ def _sign_rule(g: Any, y: Any, x: Any) -> Any:
 defvjp(np.absolute, lambda g, _y, x: g * np.sign(x))
 defvjp(np.fabs, lambda g, _y, x: g * np.sign(x))
 defvjp(np.sign, _sign_rule)
-defvjp(np.copysign, lambda g, _y, x0, x1: g * np.sign(x0) * np.copysign(1.0, x1), zero)
+defvjp(np.copysign, lambda g, _y, x0, x1: np.where(np.signbit(x1), -g, g) * np.sign(x0), zero)
 defvjp(np.heaviside, zero, lambda g, _y, x0, _x1: np.where(x0 == 0, g, 0))
 defvjp(np.nextafter, lambda g, _y, _x0, _x1: g, zero)
 

@@ -7,12 +7,13 @@ import numpy as np
 
 from tinygrad_np.backward import summed_to
 from tinygrad_np.core import converted, defvjp, primitive
-from tinygrad_np.rules.handlers import composite, query
+from tinygrad_np.rules.handlers import composite, constant, query
 
 query(
     *(np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.min_scalar_type, np.common_type),
     *(np.iscomplexobj, np.isrealobj, np.isscalar, np.shares_memory, np.may_share_memory),
 )
+constant(np.zeros_like, np.ones_like, np.empty_like)
 
 # Rearranging
 
