@@ -43,7 +43,7 @@ def check_gradient(function: Function, arrays: Sequence[np.ndarray], order: int 
     contraction = Contraction(order)
     slopes = [np.asarray(g) for g in gradient_of(function, order)(*arrays)]
     for x, slope in zip(arrays, slopes, strict=True):
-        assert slope.shape == x.shape and slope.dtype == x.dtype, f"{slope.dtype}{slope.shape} for {x.dtype}{x.shape}"
+        assert (slope.shape, slope.dtype) == (x.shape, x.dtype)
 
     def loss(*inputs: np.ndarray) -> float:
         return contraction.loss(function(*inputs))
@@ -99,7 +99,8 @@ class Contraction:
         for position, y in enumerate(floating(outputs)):
             y = np.asarray(y.data if isinstance(y, tg.Tensor) else y)
             c, d, e = self._coefficients(position, y)
-            total += float(np.sum((np.conj(c) * y).real + d / 2 * (np.conj(y) * y).real + (np.conj(e) * y * y).real / 2))
+            terms = np.conj(c) * y + d / 2 * np.conj(y) * y + np.conj(e) * y * y / 2
+            total += float(np.sum(terms.real))
         return total
 
     def cotangents(self, outputs: Sequence[Any]) -> list[Any]:

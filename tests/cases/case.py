@@ -39,10 +39,7 @@ class Argument:
         return f"{self.domain}({','.join(map(str, self.shape if self.values is None else self.values))})"
 
     def draw(self, rng: np.random.Generator, position: int, complex: bool) -> np.ndarray:
-        if self.values is None:
-            values = _DOMAINS[self.domain](rng, self.shape, position)
-        else:
-            values = np.array(self.values)
+        values = _DOMAINS[self.domain](rng, self.shape, position) if self.values is None else np.array(self.values)
         if complex:
             return values + 0.5j * _DOMAINS["A"](rng, self.shape, position)
         # float32 values, so that the float32 properties see the same numbers

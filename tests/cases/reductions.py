@@ -1,5 +1,102 @@
 """Cases of ``rules/reductions.py``."""
 
-from cases.case import Case
+import numpy as np
 
-CASES: list[Case] = []
+from cases.case import A, case, distinct, positive
+from cases.elementwise import MASK, WIDE
+from tinygrad_np.rules import reductions
+
+ROWS = np.array([[True], [False]])
+SINGULAR = "equal values are the tip of a cone: see test_contract.py"
+
+CASES = [
+    # Sums
+    case(np.sum, A(2, 3), complex=True, third=True),
+    case(np.sum, A()),
+    case(np.sum, A(2, 3, 4), 1, complex=True),
+    case(np.sum, A(2, 3), axis=-1),
+    case(np.sum, A(2, 3, 4), axis=(0, -1)),
+    case(np.sum, A(2, 3, 4), axis=(2, 0), keepdims=True),
+    case(np.sum, A(2, 3), axis=(), complex=True),
+    case(np.sum, A(2, 3), keepdims=True),
+    case(np.sum, A(2, 3), initial=2.0, complex=True),
+    case(np.sum, A(2, 3), axis=0, where=MASK, complex=True),
+    case(np.sum, A(2, 3), axis=1, where=ROWS, initial=1.0, keepdims=True),
+    case(np.sum, A(3), where=False),
+    case(np.sum, A(3), dtype=np.float64, exempt={"float32": WIDE}),
+    case(np.sum, A(3), dtype=np.complex128, exempt={"float32": WIDE}),
+    case(np.sum, A(0, 3)),
+    case(np.sum, A(0, 3), axis=0),
+    case(np.sum, A(0, 3), axis=1, keepdims=True),
+    # Means
+    case(np.mean, A(2, 3), complex=True, third=True),
+    case(np.mean, A()),
+    case(np.mean, A(2, 3, 4), 1, complex=True),
+    case(np.mean, A(2, 3, 4), axis=(0, -1), keepdims=True),
+    case(np.mean, A(2, 3), axis=-2, keepdims=True),
+    case(np.mean, A(2, 3), axis=()),
+    case(np.mean, A(2, 3), axis=1, where=MASK, complex=True),
+    case(np.mean, A(2, 3), where=MASK[0], keepdims=True),
+    case(np.mean, A(3), dtype=np.float64, exempt={"float32": WIDE}),
+    case(np.mean, A(0, 3), axis=1),
+    # Extrema
+    case(np.max, distinct(2, 3), third=True),
+    case(np.max, distinct()),
+    case(np.max, distinct(2, 3, 4), 1),
+    case(np.max, distinct(2, 3, 4), axis=(0, -1), keepdims=True),
+    case(np.max, distinct(2, 3), axis=-1),
+    case(np.max, distinct(2, 3), axis=()),
+    case(np.max, distinct(2, 3), initial=0.0),
+    case(np.max, distinct(2, 3), axis=0, initial=9.0),
+    case(np.max, distinct(2, 3), axis=1, where=MASK, initial=-9.0),
+    case(np.max, distinct(0, 3), axis=1),
+    case(np.max, distinct(2, 3), axis=0, complex=True),
+    case(np.amax, distinct(2, 3), axis=1),
+    case(np.min, distinct(2, 3), third=True),
+    case(np.min, distinct(2, 3, 4), axis=(1, 2), keepdims=True),
+    case(np.min, distinct(2, 3), axis=0, where=MASK, initial=0.01, keepdims=True),
+    case(np.min, distinct(2, 3), axis=-1, complex=True),
+    case(np.min, distinct(0, 3), initial=1.0),
+    case(np.amin, distinct(2, 3), axis=0),
+    # Products
+    case(np.prod, A(2, 3), complex=True, third=True),
+    case(np.prod, A(), complex=True),
+    case(np.prod, A(1)),
+    case(np.prod, A(7)),
+    case(np.prod, A(2, 3, 2), 1, complex=True),
+    case(np.prod, A(2, 3, 2), axis=(0, -1), keepdims=True),
+    case(np.prod, A(2, 3), axis=-1, keepdims=True),
+    case(np.prod, A(2, 3), axis=()),
+    case(np.prod, A(2, 3), axis=0, initial=1.5, complex=True),
+    case(np.prod, A(2, 3), axis=1, where=MASK, complex=True),
+    case(np.prod, A(2, 3), where=ROWS, initial=-2.0, keepdims=True),
+    case(np.prod, A(3), dtype=np.float64, exempt={"float32": WIDE}),
+    case(np.prod, A(0, 3)),
+    case(np.prod, A(0, 3), axis=0),
+    case(np.prod, A(0, 3), axis=1, keepdims=True),
+    # Moments
+    case(np.var, A(2, 3), complex=True, third=True),
+    case(np.var, A(2, 3, 4), 1, complex=True),
+    case(np.var, A(2, 3, 4), axis=(0, -1), keepdims=True),
+    case(np.var, A(2, 3), axis=-1, ddof=1, complex=True),
+    case(np.var, A(2, 3), axis=0, correction=1),
+    case(np.var, A(5), ddof=1.5, keepdims=True),
+    case(np.var, A(2, 3), axis=1, where=np.array([True, True, False]), complex=True),
+    case(np.var, A(2, 3), where=MASK, ddof=1),
+    case(np.var, A(2, 3), axis=1, mean=A(2, 1), complex=True),
+    case(np.var, A(2, 3), axis=0, mean=A(1, 3), ddof=1, keepdims=True, where=np.array([[True], [True]])),
+    case(np.var, A(3), dtype=np.float64, exempt={"float32": WIDE}),
+    case(np.var, A()),
+    case(np.var, A(0, 3), axis=1),
+    case(reductions.variance, A(2, 3), axis=1),
+    case(np.std, A(2, 3), complex=True, third=True),
+    case(np.std, A(2, 3, 4), 1, complex=True, exempt={"stretched": SINGULAR}),
+    case(np.std, A(2, 3, 4), axis=(0, -1), keepdims=True),
+    case(np.std, A(3, 4), axis=-1, ddof=1, exempt={"stretched": SINGULAR}),
+    case(np.std, A(3, 4), axis=0, correction=1),
+    case(np.std, A(3, 4), axis=0, where=np.array([[True], [True], [False]]), complex=True),
+    case(np.std, A(2, 3), mean=A(1, 1), keepdims=True),
+    case(np.std, positive(3), dtype=np.float64, exempt={"float32": WIDE, "stretched": SINGULAR}),
+    case(np.std, A(0, 3), axis=1),
+    case(reductions.deviation, A(2, 3), axis=0),
+]

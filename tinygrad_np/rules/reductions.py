@@ -1,12 +1,13 @@
 """Sums, means, extrema, products and moments along axes."""
 
+import math
 from typing import Any
 
 import numpy as np
 
-from tinygrad_np.core import defvjp
+from tinygrad_np.core import defvjp, primitive
 from tinygrad_np.rules.elementwise import over
-from tinygrad_np.rules.handlers import constant
+from tinygrad_np.rules.handlers import composite, constant
 
 _ALL = True  # the default of where=
 
@@ -30,15 +31,17 @@ def spread(g: Any, shape: tuple[int, ...], axis: Any, where: Any = _ALL) -> Any:
     return g if where is _ALL else np.where(where, g, 0)
 
 
-def count(shape: tuple[int, ...], axis: Any, where: Any = _ALL) -> Any:
-    """How many elements each result of a reduction was made from, in a shape that broadcasts against the input."""
-    axes = axes_of(axis, len(shape))
+def count(a: Any, axis: Any, where: Any = _ALL) -> Any:
+    """How many elements each result of a reduction was made from, in a shape that broadcasts against the input.
+
+    An array of integers would widen the gradient's dtype, so the numbers are floating-point: float32 at least, since
+    float16 counts to 2048 only.
+    """
+    axes = axes_of(axis, a.ndim)
     if where is not _ALL:
-        return np.sum(np.broadcast_to(where, shape), axis=axes, keepdims=True)
-    number = 1
-    for a in axes:
-        number *= shape[a]
-    return number
+        dtype = np.result_type(a.dtype, np.float32)
+        return np.sum(np.broadcast_to(where, a.shape), axis=axes, keepdims=True, dtype=dtype)
+    return math.prod(a.shape[axis] for axis in axes)
 
 
 def _sum_rule(
@@ -57,7 +60,7 @@ def _sum_rule(
 def _mean_rule(
     g: Any, _y: Any, _a: Any, axis: Any = None, dtype: Any = None, keepdims: Any = False, where: Any = _ALL
 ) -> Any:
-    return spread(g, _a.shape, axis, where) / count(_a.shape, axis, where)
+    return spread(g, _a.shape, axis, where) / count(_a, axis, where)
 
 
 defvjp(np.sum, _sum_rule)
@@ -115,7 +118,7 @@ def _prod_rule(
     axes = axes_of(axis, a.ndim)
     kept = tuple(i for i in range(a.ndim) if i not in axes)
     x = a if where is _ALL else np.where(where, a, 1)
-    rows = x.transpose(kept + axes).reshape(*(a.shape[i] for i in kept), -1)
+    rows = x.transpose(kept + axes).reshape(*(a.shape[i] for i in kept), count(a, axis))
     others = product_of_others(rows).reshape(tuple(a.shape[i] for i in kept + axes))
     others = others.transpose(np.argsort(kept + axes))
     return spread(g, a.shape, axis, where) * (others * initial).conjugate()
@@ -124,12 +127,17 @@ def _prod_rule(
 defvjp(np.prod, _prod_rule)
 
 
+# Moments. The mean may be passed in, and may itself depend on something.
+
+variance, deviation = primitive(np.var), primitive(np.std)
+
+
 def _centred(a: Any, axis: Any, where: Any) -> Any:
     options = {} if where is _ALL else {"where": where}
     return a - np.mean(a, axis=axis, keepdims=True, **options)
 
 
-def _var_rule(
+def _variance_rule(
     g: Any,
     _y: Any,
     a: Any,
@@ -138,13 +146,13 @@ def _var_rule(
     ddof: Any = 0,
     keepdims: Any = False,
     where: Any = _ALL,
-    correction: Any = None,
+    correction: Any = 0,
 ) -> Any:
-    degrees = count(a.shape, axis, where) - (ddof if correction is None else correction)
+    degrees = count(a, axis, where) - (ddof or correction)
     return spread(g, a.shape, axis, where) * (2 * _centred(a, axis, where) / degrees)
 
 
-def _std_rule(
+def _deviation_rule(
     g: Any,
     y: Any,
     a: Any,
@@ -153,14 +161,50 @@ def _std_rule(
     ddof: Any = 0,
     keepdims: Any = False,
     where: Any = _ALL,
-    correction: Any = None,
+    correction: Any = 0,
 ) -> Any:
-    degrees = count(a.shape, axis, where) - (ddof if correction is None else correction)
-    deviation = restored(y, a.shape, axis)
-    return spread(g, a.shape, axis, where) * over(_centred(a, axis, where), degrees * deviation)
+    degrees = count(a, axis, where) - (ddof or correction)
+    return spread(g, a.shape, axis, where) * over(_centred(a, axis, where), degrees * restored(y, a.shape, axis))
 
 
-defvjp(np.var, _var_rule)
-defvjp(np.std, _std_rule)
+defvjp(variance, _variance_rule)
+defvjp(deviation, _deviation_rule)
+
+
+@composite(np.var)
+def _var(
+    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, *options: Any, mean: Any = None, **named: Any
+) -> Any:
+    if mean is None:
+        return variance(a, axis, dtype, out, *options, **named)
+    return _variance_around(mean, a, axis, dtype, *options, **named)
+
+
+@composite(np.std)
+def _std(
+    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, *options: Any, mean: Any = None, **named: Any
+) -> Any:
+    if mean is None:
+        return deviation(a, axis, dtype, out, *options, **named)
+    return np.sqrt(_variance_around(mean, a, axis, dtype, *options, **named))
+
+
+def _variance_around(
+    mean: Any,
+    a: Any,
+    axis: Any,
+    dtype: Any,
+    ddof: Any = 0,
+    keepdims: Any = False,
+    *,
+    where: Any = _ALL,
+    correction: Any = 0,
+) -> Any:
+    away = a - mean
+    squares = np.real(away * away.conjugate()) if a.dtype.kind == "c" else away * away
+    total = np.sum(squares, axis=axis, dtype=dtype, keepdims=keepdims, where=where)
+    degrees = count(a, axis, where) - (ddof or correction)
+    return total / (degrees if where is _ALL else degrees.reshape(total.shape))
+
 
 constant(np.any, np.all, np.argmax, np.argmin, np.nanargmax, np.nanargmin, np.count_nonzero)
