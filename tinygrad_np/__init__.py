@@ -1,5 +1,6 @@
 """tinygrad_np: automatic differentiation for NumPy, with NumPy itself as the API."""
 
+from tinygrad_np import functions, fused, nn, optim, random
 from tinygrad_np import rules as _rules  # fills the derivative table
 from tinygrad_np.core import (
     Tensor,
@@ -12,6 +13,7 @@ from tinygrad_np.core import (
     tensor,
     zero,
 )
+from tinygrad_np.random import manual_seed
 
 __version__ = "0.1.0"
 
@@ -20,9 +22,15 @@ __all__ = [
     "apply",
     "defvjp",
     "enable_grad",
+    "functions",
+    "fused",
     "gradients",
+    "manual_seed",
+    "nn",
     "no_grad",
+    "optim",
     "primitive",
+    "random",
     "tensor",
     "zero",
 ]

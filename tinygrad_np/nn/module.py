@@ -1,0 +1,168 @@
+"""Module: an object whose attributes are the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinygrad_np.core import Tensor
+from tinygrad_np.errors import DtypeError, ShapeError
+from tinygrad_np.rules.handlers import plain
+
+__all__ = ["Module"]
+
+M = TypeVar("M", bound="Module")
+
+
+class Module:
+    """A part of a model: its parameters and its parts are its attributes, and ``forward`` says what it computes.
+
+    Nothing needs to be registered. Tensors and Modules are found by looking through the attributes, and through lists,
+    tuples and dicts in them, in the order in which they were set. Leaf Tensors that require a gradient are the
+    parameters; those that require none are part of the state that is saved, but not trained. One that is reachable in
+    several ways is shared, and counts once, under the name found first.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_np as tg
+    >>> class Residual(tg.nn.Module):
+    ...     def __init__(self, width):
+    ...         self.dense = tg.nn.Dense(width, width)
+    ...
+    ...     def forward(self, x):
+    ...         return x + tg.fused.relu(self.dense(x))
+    >>> model = Residual(4)
+    >>> model(np.ones((2, 4), np.float32)).shape
+    (2, 4)
+    >>> model
+    Residual(
+      dense: Dense(weight (4, 4), bias (4,)): 20 parameters
+    ): 20 parameters
+
+    """
+
+    training: bool = True
+    """Whether the module is being trained (`train`) or used (`eval`): for layers that differ between the two."""
+
+    forward: Callable[..., Any]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.forward(*args, **kwargs)
+
+    def named_parameters(self) -> list[tuple[str, Tensor]]:
+        """The parameters with their names: paths of attributes, list positions and dict keys, joined with dots."""
+        return [(name, t) for name, t in self._tensors() if t.requires_grad]
+
+    def parameters(self) -> list[Tensor]:
+        """The Tensors to train: what an optimiser takes."""
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def named_modules(self) -> list[tuple[str, Module]]:
+        """All modules in this one, and itself under the empty name."""
+        return [(name, found) for name, found in _walk("", self, set()) if isinstance(found, Module)]
+
+    def train(self: M, mode: bool = True) -> M:
+        """Set ``training`` here and in all modules in this one; returns the module."""
+        for _, module in self.named_modules():
+            module.training = mode
+        return self
+
+    def eval(self: M) -> M:
+        """The same as ``train(False)``."""
+        return self.train(False)
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """A copy of the array of each parameter and other Tensor, by name: what `saving.save` takes."""
+        return {name: t.data.copy() for name, t in self._tensors()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Copy arrays into the Tensors of these names; nothing changes unless everything fits.
+
+        Parameters
+        ----------
+        state : mapping of str to array
+            As `state_dict` returns it: the same names, shapes and dtypes.
+
+        Raises
+        ------
+        ShapeError
+            If names are missing or unknown, or shapes differ; lists all of them.
+        DtypeError
+            If dtypes differ; lists all of them.
+
+        """
+        tensors = dict(self._tensors())
+        arrays = {name: np.asarray(plain(value)) for name, value in state.items()}
+        common = tensors.keys() & arrays.keys()
+        fits = [(name, tensors[name], arrays[name]) for name in tensors if name in common]
+        problems = [f"{name} is missing" for name in tensors if name not in common]
+        problems += [f"{name} is not in the model" for name in arrays if name not in common]
+        problems += [f"{n} is {t.shape} in the model and {a.shape} here" for n, t, a in fits if t.shape != a.shape]
+        if problems:
+            raise ShapeError(f"load_state_dict of {type(self).__name__}: {'; '.join(problems)}")
+        problems = [f"{n} is {t.dtype} in the model and {a.dtype} here" for n, t, a in fits if t.dtype != a.dtype]
+        if problems:
+            raise DtypeError(f"load_state_dict of {type(self).__name__}: {'; '.join(problems)}; convert with .astype")
+        for _, t, array in fits:
+            np.copyto(t.data, array)
+            t.mark_updated()
+
+    def _tensors(self) -> list[tuple[str, Tensor]]:
+        """Every Tensor of the model's state; what the model computed and kept as an attribute is not part of it."""
+        return [(name, t) for name, t in _walk("", self, set()) if isinstance(t, Tensor) and t.is_leaf]
+
+    def __repr__(self) -> str:
+        return _described(self, "", set())
+
+
+def _walk(name: str, value: Any, seen: set[int]) -> Iterator[tuple[str, Tensor | Module]]:
+    """All Modules and Tensors from here down, depth first, each once."""
+    if isinstance(value, Tensor | Module):
+        if id(value) in seen:
+            return
+        seen.add(id(value))
+        yield name, value
+    for key, item in _items(value):
+        yield from _walk(f"{name}.{key}" if name else key, item, seen)
+
+
+def _items(value: Any) -> list[tuple[str, Any]]:
+    if isinstance(value, Module):
+        return list(vars(value).items())
+    if isinstance(value, dict):
+        return [(str(key), item) for key, item in value.items()]
+    return [(str(i), item) for i, item in enumerate(value)] if isinstance(value, list | tuple) else []
+
+
+def _described(module: Module, indent: str, seen: set[int]) -> str:
+    """A module's own Tensors on one line, each module in it on a line of its own, and how many parameters they have."""
+    seen.add(id(module))
+    own, parts = [], []
+    for name, found in _nearest(module):
+        if isinstance(found, Module):
+            shared = id(found) in seen
+            text = f"{type(found).__name__}, shared" if shared else _described(found, f"{indent}  ", seen)
+            parts.append(f"\n{indent}  {name}: {text}")
+        elif found.is_leaf:
+            dtype = "" if found.dtype == np.float32 else f" {found.dtype}"
+            own.append(f"{name} {found.shape}{dtype}{'' if found.requires_grad else ' fixed'}")
+    count = sum(parameter.size for parameter in module.parameters())
+    body = ", ".join(own) + "".join(parts) + (f"\n{indent}" if parts else "")
+    return f"{type(module).__name__}({body})" + (f": {count:,} parameter{'s' * (count != 1)}" if count else "")
+
+
+def _nearest(module: Module) -> Iterator[tuple[str, Tensor | Module]]:
+    """The Modules and Tensors that are a module's own, not those of the modules in it."""
+
+    def within(name: str, value: Any) -> Iterator[tuple[str, Tensor | Module]]:
+        if isinstance(value, Tensor | Module):
+            yield name, value
+            return
+        for key, item in _items(value):
+            yield from within(f"{name}.{key}", item)
+
+    for key, item in _items(module):
+        yield from within(key, item)

@@ -1,0 +1,66 @@
+"""The one source of the library's random draws: initialisers (and dropout) take theirs from here."""
+
+from __future__ import annotations
+
+import operator
+
+import numpy as np
+
+from tinygrad_np.errors import DtypeError, ShapeError
+
+__all__ = ["generator", "manual_seed"]
+
+_generator = np.random.default_rng()
+
+
+def generator() -> np.random.Generator:
+    """The generator that the library draws from: always the same object, so its state can be saved and restored.
+
+    Examples
+    --------
+    >>> import tinygrad_np as tg
+    >>> tg.manual_seed(0)
+    >>> state = tg.random.generator().bit_generator.state
+    >>> first = tg.random.generator().random()
+    >>> tg.random.generator().bit_generator.state = state
+    >>> tg.random.generator().random() == first
+    True
+
+    """
+    return _generator
+
+
+def manual_seed(seed: int) -> None:
+    """Make all that the library draws from here on repeatable.
+
+    The generator is reseeded in place, as ``np.random.default_rng(seed)`` starts.
+
+    Parameters
+    ----------
+    seed : int
+        Zero or above.
+
+    Raises
+    ------
+    DtypeError
+        If the seed is no integer.
+    ShapeError
+        If it is negative.
+
+    Examples
+    --------
+    >>> import tinygrad_np as tg
+    >>> tg.manual_seed(7)
+    >>> first = tg.nn.Dense(2, 3).weight.data
+    >>> tg.manual_seed(7)
+    >>> bool((tg.nn.Dense(2, 3).weight.data == first).all())
+    True
+
+    """
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        raise DtypeError(f"manual_seed: the seed must be an integer, not {seed!r} ({type(seed).__name__})") from None
+    if number < 0:
+        raise ShapeError(f"manual_seed: the seed must be zero or above, not {number}")
+    _generator.bit_generator.state = np.random.default_rng(number).bit_generator.state
