@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np.backward import summed_to
-from tinygrad_np.core import converted, defvjp, primitive
+from tinygrad_np.core import Tensor, apply, converted, defvjp, primitive, updated
 from tinygrad_np.rules.handlers import composite, constant, query
 
 query(
@@ -93,7 +93,7 @@ def _atleast_3d(*arys: Any) -> Any:
 
 
 def _each(change: Any, arrays: Sequence[Any]) -> Any:
-    changed = tuple(change(a if hasattr(a, "reshape") else np.asarray(a)) for a in arrays)
+    changed = tuple(change(a if isinstance(a, Tensor) else Tensor(np.asarray(a))) for a in arrays)
     return changed[0] if len(changed) == 1 else changed
 
 
@@ -106,7 +106,7 @@ defvjp(np.broadcast_to, lambda g, _y, _array, shape, subok=False: summed_to(g, _
 @composite(np.broadcast_arrays)
 def _broadcast_arrays(*args: Any, subok: bool = False) -> Any:
     shape = np.broadcast_shapes(*(np.shape(a) for a in args))
-    return tuple(np.broadcast_to(a, shape) for a in args)
+    return tuple(apply(np.broadcast_to, (a, shape)) for a in args)
 
 
 # The walk converts every gradient to its input's dtype.
@@ -216,20 +216,20 @@ def _dsplit(ary: Any, indices_or_sections: Any) -> Any:
     return np.split(ary, indices_or_sections, 2)
 
 
-# Padding: every mode but those below only copies elements, so padding an array of positions tells which.
+# Padding. The copying modes move elements only, so padding an array of positions tells from where.
 
 _COPYING_MODES = ("edge", "reflect", "symmetric", "wrap")
 
 
 @composite(np.pad)
 def _pad(array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> Any:
-    positions = np.arange(array.size).reshape(array.shape)
     if mode == "constant":
-        padded = np.pad(positions, pad_width, constant_values=-1)
-        filling = np.pad(np.zeros_like(array.data), pad_width, **options)
-        return np.where(padded >= 0, array.ravel()[np.maximum(padded, 0)], filling)
+        inside = np.pad(np.ones(array.shape, bool), pad_width)
+        filling = np.pad(np.zeros(array.shape, array.dtype), pad_width, **options)
+        return updated(filling, np.ravel(array), index=inside)
     if mode in _COPYING_MODES and options.get("reflect_type", "even") == "even":
-        return array.ravel()[np.pad(positions, pad_width, mode=mode, **options)]
+        positions = np.arange(array.size).reshape(array.shape)
+        return np.ravel(array)[np.pad(positions, pad_width, mode=mode, **options)]
     raise ValueError(
         f"np.pad: mode={mode!r} {options or ''} has no derivative rule; the modes that have one are constant, "
         f"{', '.join(_COPYING_MODES)}"
