@@ -65,8 +65,10 @@ def walk(
             if kind is Leaf:
                 continue
             if kind is Pick:
-                # One output of a call with several: put its cotangent beside those of the others.
-                cotangents.setdefault(node.parents[0], {})[cast(Pick, node).index] = g
+                # One output of a call with several: put its cotangent beside those of the others. A rule that was
+                # recorded picks the same output again, so there may be one already.
+                picked, index = cotangents.setdefault(node.parents[0], {}), cast(Pick, node).index
+                picked[index] = picked[index] + g if index in picked else g
                 continue
             function, inputs = node.function, node.inputs
             if inputs is None:

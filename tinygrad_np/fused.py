@@ -96,7 +96,7 @@ def relu(x: Any) -> Any:
 
 
 @primitive
-def _passed(g: Any, y: Any) -> Any:
+def passed(g: Any, y: Any) -> Any:
     """``g`` where ``y`` is not 0, else exactly 0, be ``g`` infinite or NaN."""
     if g.dtype.itemsize > 8:
         return np.where(y != 0, g, 0)
@@ -105,8 +105,8 @@ def _passed(g: Any, y: Any) -> Any:
     return (g.view(bits) * (y != 0)).view(g.dtype)
 
 
-defvjp(_passed, lambda g, _y, _g, y: _passed(g, y), zero)
-defvjp(relu, lambda g, y, _x: _passed(g, y), selects=True)
+defvjp(passed, lambda g, _y, _g, y: passed(g, y), zero)
+defvjp(relu, lambda g, y, _x: passed(g, y), selects=True)
 
 
 # ----------------------------------------------------------------------------------------------- softmax cross-entropy
@@ -144,12 +144,12 @@ def cross_entropy(logits: Any, labels: Any) -> Any:
 
     """
     logits, labels = checked_labels(logits, labels)
-    loss, _ = _loss_and_slope(logits, labels)
+    loss, _ = loss_and_slope(logits, labels)
     return loss
 
 
 @primitive
-def _loss_and_slope(logits: Any, labels: Any) -> tuple[Any, Any]:
+def loss_and_slope(logits: Any, labels: Any) -> tuple[Any, Any]:
     """The mean cross-entropy and its gradient with respect to the logits."""
     n = rows(logits)
     z = _as_rows(logits)
@@ -193,4 +193,4 @@ def _by_labels(g: Any, _y: Any, logits: Any, _labels: Any) -> Any:
     return (by_loss + by_slope) / rows(logits)
 
 
-defvjp(_loss_and_slope, _by_logits, _by_labels)
+defvjp(loss_and_slope, _by_logits, _by_labels)
