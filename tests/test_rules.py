@@ -86,7 +86,7 @@ def test_value_of_complex_numbers_is_numpys(case: Case) -> None:
 # -------------------------------------------------------------------------------------------------------- derivatives
 
 
-@every("first order")
+@every("gradient")
 def test_gradient(case: Case) -> None:
     check_gradient(case, case.draw())
 
@@ -101,7 +101,7 @@ def test_third_order(case: Case) -> None:
     check_gradient(case, case.draw(), order=3)
 
 
-@every("first order", COMPLEX)
+@every("gradient", COMPLEX)
 def test_complex_gradient(case: Case) -> None:
     check_gradient(case, case.draw(complex=True))
 
@@ -112,7 +112,7 @@ def test_complex_gradient_of_the_gradient(case: Case) -> None:
 
 
 @pytest.mark.parametrize("complex_first", [True, False], ids=["complex_first", "real_first"])
-@every("first order", MIXED)
+@every("mixed", MIXED)
 def test_gradient_of_real_and_complex_arguments_together(case: Case, complex_first: bool) -> None:
     kinds = [(i % 2 == 0) is complex_first for i in range(len(case.arguments))]
     check_gradient(case, case.draw(complex=kinds))
@@ -184,7 +184,7 @@ def test_one_argument_at_a_time(case: Case) -> None:
             assert_close(slopes(alone, [leaf]), [together[which]], 1e-12)
 
 
-@every("first order")
+@every("gradient")
 def test_neither_inputs_nor_cotangents_are_written_to(case: Case) -> None:
     arrays = case.draw()
     leaves = leaves_for(arrays)

@@ -20,7 +20,7 @@ import numpy as np
 from tinygrad_np.core import table
 from tinygrad_np.signatures import function_name
 
-PROPERTIES = frozenset({"value", "second order", "float32", "layout", "stretched", "one at a time"})
+PROPERTIES = frozenset({"value", "second order", "float32", "layout", "stretched", "one at a time", "mixed"})
 """The properties that a case can be exempt from: each is a test of ``test_rules.py``."""
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np.backward import summed_to
-from tinygrad_np.core import Tensor, apply, converted, defvjp, primitive, updated
+from tinygrad_np.core import Tensor, converted, defvjp, primitive, updated
 from tinygrad_np.rules.handlers import composite, constant, query
 
 query(
@@ -93,8 +93,13 @@ def _atleast_3d(*arys: Any) -> Any:
 
 
 def _each(change: Any, arrays: Sequence[Any]) -> Any:
-    changed = tuple(change(a if isinstance(a, Tensor) else Tensor(np.asarray(a))) for a in arrays)
+    changed = tuple(change(_tensor(a)) for a in arrays)
     return changed[0] if len(changed) == 1 else changed
+
+
+def _tensor(a: Any) -> Any:
+    """An argument of several as a Tensor even if it is none, so that what becomes of it is one too."""
+    return a if isinstance(a, Tensor) else Tensor(np.asarray(a))
 
 
 # Stretching
@@ -106,7 +111,7 @@ defvjp(np.broadcast_to, lambda g, _y, _array, shape, subok=False: summed_to(g, _
 @composite(np.broadcast_arrays)
 def _broadcast_arrays(*args: Any, subok: bool = False) -> Any:
     shape = np.broadcast_shapes(*(np.shape(a) for a in args))
-    return tuple(apply(np.broadcast_to, (a, shape)) for a in args)
+    return tuple(np.broadcast_to(_tensor(a), shape) for a in args)
 
 
 # The walk converts every gradient to its input's dtype.
