@@ -2,6 +2,7 @@
 
 from tinygrad_np import functions, fused, nn, optim, random
 from tinygrad_np import rules as _rules  # fills the derivative table
+from tinygrad_np.checkpointing import checkpoint
 from tinygrad_np.core import (
     Tensor,
     apply,
@@ -14,17 +15,25 @@ from tinygrad_np.core import (
     zero,
 )
 from tinygrad_np.random import manual_seed
+from tinygrad_np.transforms import elementwise_grad, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Tensor",
     "apply",
+    "checkpoint",
     "defvjp",
+    "elementwise_grad",
     "enable_grad",
     "functions",
     "fused",
+    "grad",
     "gradients",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
     "manual_seed",
     "nn",
     "no_grad",
@@ -32,6 +41,8 @@ __all__ = [
     "primitive",
     "random",
     "tensor",
+    "value_and_grad",
+    "vjp",
     "zero",
 ]
 

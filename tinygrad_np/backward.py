@@ -30,7 +30,12 @@ def zero(*_: Any, **__: Any) -> Any:
 
 
 def walk(
-    cotangents: dict[Any, Any], targets: Collection[Node] | None, *, retain: bool, wrap: Wrap | None
+    cotangents: dict[Any, Any],
+    targets: Collection[Node] | None,
+    *,
+    retain: bool,
+    wrap: Wrap | None,
+    boundary: int = 0,
 ) -> dict[Node, Array]:
     """Gradients of the leaves, or of other targets, given the cotangents of the outputs.
 
@@ -47,11 +52,13 @@ def walk(
         Keep the nodes' arrays, rather than let go of each node's as it is passed.
     wrap : callable, optional
         Run the rules on Tensors made with it, so that what they compute can be differentiated again.
+    boundary : int
+        Go no further than nodes with this number or a smaller one.
     """
     found: dict[Node, Array] = {}
     sums: set[Node] = set()  # nodes whose cotangent is a sum made here, which may be added to in place
     masked: set[Node] = set()  # nodes of which np.where or the like used only some elements
-    order, useful = _reachable(cotangents, targets)
+    order, useful = _reachable(cotangents, targets, boundary)
     newest_update = max((node.updated for node in order if node.__class__ is Leaf), default=0)
     # A rule may divide by zero where its cotangent is zero. What comes of that is cut off, so it should not warn.
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -62,7 +69,7 @@ def walk(
             kind: type = node.__class__
             if kind is Leaf if targets is None else node in targets:
                 found[node] = g
-            if kind is Leaf:
+            if kind is Leaf or node.number <= boundary:
                 continue
             if kind is Pick:
                 # One output of a call with several: put its cotangent beside those of the others. A rule that was
@@ -83,7 +90,7 @@ def walk(
             is_masked = node in masked
             spreads = is_masked or function.selects
             guarded = function.has_pole or (is_masked and function.elementwise and function.reads_values)
-            rules = function.rules_for(node) if function.variadic else function.rules
+            rules = function.rules_for(node, wrap) if function.variadic else function.rules
             for rule, parent in zip(rules, node.parents):  # noqa: B905 (equally long, and hot)
                 if parent is None or rule is zero or (useful is not None and parent not in useful):
                     continue
@@ -115,12 +122,14 @@ def walk(
     return found
 
 
-def _reachable(roots: Iterable[Node], targets: Collection[Node] | None) -> tuple[list[Node], set[Node] | None]:
+def _reachable(
+    roots: Iterable[Node], targets: Collection[Node] | None, boundary: int
+) -> tuple[list[Node], set[Node] | None]:
     """The nodes to visit, newest first, and the set of those that lead to a target (None: all of them do)."""
     order = list(roots)
     seen = set(order)
     for node in order:  # grows as it goes
-        for parent in node.parents:
+        for parent in node.parents if node.number > boundary else ():
             if parent is not None and parent not in seen:
                 seen.add(parent)
                 order.append(parent)

@@ -142,6 +142,11 @@ class Tensor(ArrayMethods):
             leaf = cast(Leaf, node)
             leaf.grad = np.asarray(total) if leaf.grad is None else leaf.grad + total
 
+    @staticmethod
+    def door(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """Where the calls that this kind of tensor takes part in go."""
+        return apply(function, args, kwargs)
+
     def detach(self) -> Tensor:
         """The same array as a Tensor that is not recorded."""
         return Tensor(self._value)
@@ -411,7 +416,7 @@ class Differentiable(Handler):
             self._plans[tracked] = plan
         return plan
 
-    def rules_for(self, node: Node) -> Sequence[Rule | None]:
+    def rules_for(self, node: Node, wrap: Any) -> Sequence[Rule | None]:
         """One rule for each of the node's parents, for a function of any number of arrays."""
         (rule,) = self.rules
         return [cast(Rule, functools.partial(cast(Rule, rule), argnum=i)) for i in range(len(node.parents))]
@@ -607,12 +612,12 @@ def primitive(function: F) -> F:
 
     @functools.wraps(function)
     def recorded(*args: Any, **kwargs: Any) -> Any:
-        for argument in args:
-            if argument.__class__ is Tensor:
-                return apply(recorded, args, kwargs)
-        if any(isinstance(argument, Tensor) for argument in kwargs.values()):
-            return apply(recorded, args, kwargs)
-        return function(*args, **kwargs)
+        tensors = [a for a in (*args, *kwargs.values()) if isinstance(a, Tensor)]
+        if not tensors:
+            return function(*args, **kwargs)
+        # A subclass of Tensor takes precedence, as it does in NumPy's own dispatch.
+        door = next((t.door for t in tensors if t.__class__ is not Tensor), apply)
+        return door(recorded, args, kwargs)
 
     table[recorded] = Differentiable(function, ())
     return cast(F, recorded)

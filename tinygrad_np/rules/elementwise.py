@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np.core import apply, defvjp, primitive, zero
+from tinygrad_np.core import defvjp, primitive, zero
 from tinygrad_np.rules.handlers import composite, constant
 
 LN2, LN10 = math.log(2), math.log(10)
@@ -201,7 +201,7 @@ defvjp(
 
 @composite(np.where)
 def _where(condition: Any, *choices: Any) -> Any:
-    return apply(select, (condition, *choices)) if choices else apply(np.nonzero, (condition,))
+    return select(condition, *choices) if choices else np.nonzero(condition)
 
 
 @primitive

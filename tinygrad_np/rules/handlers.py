@@ -10,6 +10,7 @@ import numpy as np
 from tinygrad_np.core import Handler, Tensor, table
 from tinygrad_np.errors import MissingRuleError
 from tinygrad_np.signatures import explained, refuse_out
+from tinygrad_np.trees import map_leaves
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -98,22 +99,14 @@ def refuse(reason: str, *functions: Callable[..., Any]) -> None:
 
 def plain(tree: Any) -> Any:
     """Nested lists, tuples and dicts with every Tensor replaced by its array."""
-    if isinstance(tree, Tensor):
-        return tree._value
-    if isinstance(tree, list | tuple):
-        items = [plain(item) for item in tree]
-        return type(tree)._make(items) if hasattr(tree, "_make") else type(tree)(items)
-    if isinstance(tree, dict):
-        return {key: plain(item) for key, item in tree.items()}
-    if isinstance(tree, slice):
-        return slice(plain(tree.start), plain(tree.stop), plain(tree.step))
-    return tree
+    return map_leaves(_plain_leaf, tree)
+
+
+def _plain_leaf(leaf: Any) -> Any:
+    if isinstance(leaf, slice):
+        return slice(*(_plain_leaf(part) for part in (leaf.start, leaf.stop, leaf.step)))
+    return leaf._value if isinstance(leaf, Tensor) else leaf
 
 
 def _as_tensors(tree: Any) -> Any:
-    if isinstance(tree, np.ndarray | np.generic):
-        return Tensor(tree)
-    if isinstance(tree, list | tuple):
-        items = [_as_tensors(item) for item in tree]
-        return type(tree)._make(items) if hasattr(tree, "_make") else type(tree)(items)
-    return tree
+    return map_leaves(lambda leaf: Tensor(leaf) if isinstance(leaf, np.ndarray | np.generic) else leaf, tree)

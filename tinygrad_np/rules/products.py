@@ -25,7 +25,7 @@ def _matmul_left(g: Any, _y: Any, _x0: Any, x1: Any) -> Any:
 
 def _matmul_right(g: Any, _y: Any, x0: Any, _x1: Any) -> Any:
     if _x1.ndim == 1:
-        return _without_batch(x0.conjugate() * g[..., None])
+        return g.reshape(-1) @ x0.conjugate().reshape(g.size, x0.shape[-1])
     if x0.ndim == 1:
         return x0.conjugate()[:, None] * g[..., None, :]
     return np.swapaxes(x0, -1, -2).conjugate() @ g
@@ -170,6 +170,8 @@ def _parsed(operands: Sequence[Any]) -> tuple[list[Any], list[str], str]:
         inputs[position] = labels.replace("...", "".join(free[:hidden][::-1]))
     ellipsis = "".join(free[:longest][::-1])
     if arrow:
+        if ellipsis and "..." not in right:
+            raise ValueError(f"np.einsum: the output {right!r} leaves out the axes that '...' stands for in the inputs")
         return arrays, inputs, right.replace("...", ellipsis)
     every = "".join(inputs)
     once = sorted(c for c in set(every) if every.count(c) == 1 and c not in ellipsis)
