@@ -6,6 +6,7 @@ too, so these functions can be differentiated to any order like all others.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -60,14 +61,14 @@ def dense(x: Any, weight: Any, bias: Any = None) -> Any:
 
 
 def _as_rows(x: Any) -> Any:
-    return x.reshape(int(np.prod(x.shape[:-1])), x.shape[-1])
+    return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 defvjp(
     dense,
     lambda g, _y, _x, weight, _bias: g @ weight.T.conjugate(),
     lambda g, _y, x, _weight, _bias: _as_rows(x).T.conjugate() @ _as_rows(g),
-    lambda g, _y, _x, _weight, _bias: np.sum(_as_rows(g), axis=0),
+    lambda g, _y, _x, _weight, _bias: _as_rows(g).sum(axis=0),
 )
 
 
@@ -153,17 +154,18 @@ def loss_and_slope(logits: Any, labels: Any) -> tuple[Any, Any]:
     """The mean cross-entropy and its gradient with respect to the logits."""
     n = rows(logits)
     z = _as_rows(logits)
-    top = np.max(z, axis=1, keepdims=True)
+    top = z.max(axis=1, keepdims=True)
+    top[top == -np.inf] = 0  # all logits of the row are -inf, and stay so
     with np.errstate(over="ignore"):  # the distance of the largest floats: its exp is zero
-        z = z - np.where(np.isfinite(top), top, 0)
+        z = z - top
     slope = np.exp(z)
-    total = np.sum(slope, axis=1, keepdims=True)
-    total[total == 0] = 1  # all logits of the row are -inf
+    total = slope.sum(axis=1, keepdims=True)
+    total[total == 0] = 1
     if labels.ndim == logits.ndim:
         check_probabilities("cross_entropy", labels)
         labels = _as_rows(labels)
-        certainty = np.sum(labels, axis=1, keepdims=True)
-        losses = certainty * np.log(total) - np.sum(labels * np.where(labels == 0, 0, z), axis=1, keepdims=True)
+        certainty = labels.sum(axis=1, keepdims=True)
+        losses = certainty * np.log(total) - (labels * np.where(labels == 0, 0, z)).sum(axis=1, keepdims=True)
         slope *= certainty / total
         slope -= labels
         slope /= n
@@ -173,7 +175,7 @@ def loss_and_slope(logits: Any, labels: Any) -> tuple[Any, Any]:
         losses = np.log(total[:, 0]) - z[of_label]
         slope /= total * n
         slope[of_label] -= 1 / n
-    return np.sum(losses) / n, slope.reshape(logits.shape)
+    return losses.sum() / n, slope.reshape(logits.shape)
 
 
 def _by_logits(g: Any, y: Any, logits: Any, labels: Any) -> Any:

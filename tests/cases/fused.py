@@ -1,8 +1,8 @@
 """Cases of ``fused.py``."""
 
 import numpy as np
-from cases.case import A, Case, case, positive
 
+from cases.case import A, Case, case, positive
 from tinygrad_np import fused
 
 ROWS = np.array([2, 0, 1, 1])

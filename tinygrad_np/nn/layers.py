@@ -61,14 +61,10 @@ class Dense(Module):
         self.bias = tensor(np.zeros(shape[1], dtype), requires_grad=True) if bias else None
 
     def forward(self, x: Any) -> Any:
-        shape = np.shape(x)
-        if not shape or shape[-1] != self.weight.shape[0]:
-            inputs, outputs = self.weight.shape
-            raise ShapeError(
-                f"Dense({inputs}, {outputs}) takes inputs of shape (..., {inputs}), not {shape}: its weight has shape "
-                f"{self.weight.shape}"
-            )
-        return fused.dense(x, self.weight, self.bias)
+        try:
+            return fused.dense(x, self.weight, self.bias)
+        except ShapeError as error:
+            raise ShapeError("Dense({}, {}): {}".format(*self.weight.shape, error)) from error
 
 
 def _features(name: str, number: int) -> int:
