@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import strategies
 from cases import CASES, Case
 from cases.case import missing
 from kit import check_gradient, floating
@@ -210,29 +211,13 @@ def test_neither_inputs_nor_cotangents_are_written_to(case: Case) -> None:
 # ------------------------------------------------------------------------------------------------------------- layout
 
 
-def _strided(x: np.ndarray) -> np.ndarray:
-    spacious = np.full([2 * length for length in x.shape], np.nan, x.dtype)
-    view = spacious[(..., *[slice(None, None, 2)] * x.ndim)]
-    view[...] = x
-    return view
-
-
-def _reversed(x: np.ndarray) -> np.ndarray:
-    back = (..., *[slice(None, None, -1)] * x.ndim)
-    return x[back].copy()[back]
-
-
-def _fortran(x: np.ndarray) -> np.ndarray:
-    return np.array(x, order="F")
-
-
 def _stretched(x: np.ndarray) -> np.ndarray:
     """An array that is constant along its last axis with a stride of 0 there, as broadcasting makes it."""
     first = x[..., :1] if x.ndim else x
     return np.broadcast_to(first, x.shape) if np.array_equal(np.broadcast_to(first, x.shape), x) else x
 
 
-LAYOUTS = {"strided": _strided, "reversed": _reversed, "Fortran": _fortran, "stretched": _stretched}
+LAYOUTS = {**strategies.LAYOUTS, "stretched": _stretched}
 
 
 @pytest.fixture

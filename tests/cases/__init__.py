@@ -3,7 +3,7 @@
 A new rule needs a line here, or ``test_rules.py`` fails and says so; the line is all the testing that it needs.
 """
 
-from cases import elementwise, fused, indexing, products, reductions, shapes
+from cases import elementwise, fused, indexing, movement, products, reductions, shapes
 from cases.case import Case, case
 
 __all__ = ["CASES", "Case", "case"]
@@ -13,6 +13,7 @@ CASES: list[Case] = [
     *reductions.CASES,
     *shapes.CASES,
     *indexing.CASES,
+    *movement.CASES,
     *products.CASES,
     *fused.CASES,
 ]

@@ -98,5 +98,5 @@ CASES = [
     case(np.std, A(2, 3), mean=A(1, 1), keepdims=True),
     case(np.std, positive(3), dtype=np.float64, exempt={"float32": WIDE, "stretched": SINGULAR}),
     case(np.std, A(0, 3), axis=1),
-    case(reductions.deviation, A(2, 3), axis=0),
+    case(reductions.deviation, A(3, 2), axis=0),
 ]
