@@ -13,6 +13,7 @@ import numpy as np
 from tinygrad_np.backward import summed_to
 from tinygrad_np.core import Tensor, defvjp, getitem, primitive, updated
 from tinygrad_np.rules.handlers import composite, constant, plain, query
+from tinygrad_np.trees import leaves
 
 
 def reads_twice(index: Any) -> bool:
@@ -91,7 +92,9 @@ def along_axis(indices: Any, axis: int) -> tuple[Any, ...]:
 
 
 def arrayed(a: Any) -> Any:
-    """A Tensor or array as it is, and a list or number as an array."""
+    """A Tensor or array as it is, and a number or a nested list, even of Tensors, as one of them."""
+    if isinstance(a, list | tuple) and any(isinstance(leaf, Tensor) for leaf in leaves(a)):
+        return np.stack([arrayed(item) for item in a])
     return a if isinstance(a, Tensor | np.ndarray) else np.asarray(a)
 
 
