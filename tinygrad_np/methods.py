@@ -29,7 +29,9 @@ class ArrayMethods:
 
     __slots__ = ()
     _value: Any
+    _rebind: Callable[..., Any]
     __getitem__: Callable[..., Any]
+    __setitem__: Callable[..., Any]
 
     # Attributes
 
@@ -127,6 +129,24 @@ class ArrayMethods:
         """Axes in another order, given as a tuple or as several numbers; reversed if none is given."""
         order = axes[0] if len(axes) == 1 else axes or None
         return np.transpose(self, order)
+
+    # Methods that update in place, which binds the name of the Tensor to the updated values
+
+    put = _method(np.put)
+
+    def fill(self, value: Any) -> None:
+        """Set all elements to one number."""
+        self[...] = np.reshape(value, ())
+
+    def sort(self, axis: int = -1, kind: Any = None, order: None = None, *, stable: bool | None = None) -> None:
+        """Sort in place along an axis."""
+        self._rebind(np.sort(self, axis, kind, order, stable=stable), "t.sort()")
+
+    def partition(self, kth: Any, axis: int = -1, kind: Any = "introselect", order: None = None) -> None:
+        """Put the kth elements where sorting would put them, smaller ones before and larger ones after."""
+        self._rebind(np.partition(self, kth, axis, kind, order), "t.partition()")
+
+    # Parts and turns
 
     @property
     def T(self) -> Any:
