@@ -6,7 +6,7 @@ The walk runs each call's rules on plain arrays. Where the gradients themselves 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from operator import attrgetter
 from typing import Any, cast
 
@@ -58,10 +58,15 @@ def walk(
     found: dict[Node, Array] = {}
     sums: set[Node] = set()  # nodes whose cotangent is a sum made here, which may be added to in place
     masked: set[Node] = set()  # nodes of which np.where or the like used only some elements
-    order, useful = _reachable(cotangents, targets, boundary)
-    newest_update = max((node.updated for node in order if node.__class__ is Leaf), default=0)
+    order = _reachable(cotangents, boundary)
+    updated = [node for node in order if node.__class__ is Leaf and node.updated]
+    newest_update = max((leaf.updated for leaf in updated), default=0)
+    useful = None  # the nodes that lead to a target; None: all of them do
+    if targets is not None:
+        useful = _leading(order, targets, boundary)
+        order = [node for node in order if node in useful]
     # A rule may divide by zero where its cotangent is zero. What comes of that is cut off, so it should not warn.
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         for node in order:
             g = cotangents.pop(node, None)
             if g is None:
@@ -69,7 +74,7 @@ def walk(
             kind: type = node.__class__
             if kind is Leaf if targets is None else node in targets:
                 found[node] = g
-            if kind is Leaf or node.number <= boundary:
+            if kind is Leaf or node.number <= boundary or (useful is not None and useful.isdisjoint(node.parents)):
                 continue
             if kind is Pick:
                 # One output of a call with several: put its cotangent beside those of the others. A rule that was
@@ -81,21 +86,21 @@ def walk(
             if inputs is None:
                 raise _freed(node)
             if newest_update > node.number:
-                _check_current(node)
+                _check_current(node, updated)
             if wrap is None and g.__class__ is not dict:
                 arguments = (g, node if node.output is None else node.output, *inputs)
             else:
                 arguments = _wrapped(node, g, wrap)
             static = node.static
             is_masked = node in masked
-            spreads = is_masked or function.selects
+            spreads = is_masked or function.selects or "where" in static
             guarded = function.has_pole or (is_masked and function.elementwise and function.reads_values)
             rules = function.rules_for(node, wrap) if function.variadic else function.rules
             for rule, parent in zip(rules, node.parents):  # noqa: B905 (equally long, and hot)
                 if parent is None or rule is zero or (useful is not None and parent not in useful):
                     continue
                 if rule is None:
-                    raise _missing_rule(node, parent)
+                    raise _missing_rule(node, rules, parent)
                 gradient: Any = rule(*arguments, **static) if static else rule(*arguments)
                 if guarded and gradient is not g:
                     gradient = _cut_off(g, gradient)
@@ -122,10 +127,8 @@ def walk(
     return found
 
 
-def _reachable(
-    roots: Iterable[Node], targets: Collection[Node] | None, boundary: int
-) -> tuple[list[Node], set[Node] | None]:
-    """The nodes to visit, newest first, and the set of those that lead to a target (None: all of them do)."""
+def _reachable(roots: Iterable[Node], boundary: int) -> list[Node]:
+    """What the roots were computed from, and the roots themselves, newest first."""
     order = list(roots)
     seen = set(order)
     for node in order:  # grows as it goes
@@ -133,16 +136,24 @@ def _reachable(
             if parent is not None and parent not in seen:
                 seen.add(parent)
                 order.append(parent)
-    order.sort(key=attrgetter("number"))
-    useful = None
-    if targets is not None:
-        useful = set()
-        for node in order:
-            if node in targets or any(parent in useful for parent in node.parents):
-                useful.add(node)
-        order = [node for node in order if node in useful]
-    order.reverse()
-    return order, useful
+    order.sort(key=attrgetter("number"), reverse=True)
+    return order
+
+
+def _leading(order: Sequence[Node], targets: Collection[Node], boundary: int) -> set[Node]:
+    """The nodes that are targets, or were computed from one.
+
+    Of a node that an earlier backward has passed, nobody knows any more what it was computed from, but it was
+    something older. If that may have been a target, it is an error rather than a gradient without its share.
+    """
+    useful: set[Node] = set()
+    oldest = min((target.number for target in targets), default=0)
+    for node in reversed(order):
+        if node in targets or not useful.isdisjoint(node.parents):
+            useful.add(node)
+        if node.number > max(oldest, boundary) and node.__class__ is not Leaf and node.inputs is None:
+            raise _freed(node)
+    return useful
 
 
 def _wrapped(node: Node, g: Any, wrap: Wrap | None) -> tuple[Any, ...]:
@@ -172,19 +183,25 @@ def _freed(node: Node) -> FreedGraphError:
     )
 
 
-def _check_current(node: Node) -> None:
-    """Raise if a rule would see a leaf's new values in the place of those that the call was made with."""
-    for x, parent in zip(node.inputs or (), node.parents, strict=True):
-        if isinstance(parent, Leaf) and parent.updated > node.number and not isinstance(x, Spec):
+def _check_current(node: Node, updated: Sequence[Leaf]) -> None:
+    """Raise if a rule would see a leaf's new values in the place of those that the call was made with.
+
+    What was kept may be a view of the leaf, as its transpose is.
+    """
+    kept = [x for x in (*(node.inputs or ()), node.output) if isinstance(x, np.ndarray)]
+    for leaf in updated:
+        array = leaf.array()
+        if leaf.updated > node.number and array is not None and any(np.may_share_memory(x, array) for x in kept):
             raise StaleGraphError(
-                f"a leaf of {x.dtype}{x.shape} was updated in place after {node.function.name} had recorded it: "
+                f"a leaf of {leaf.dtype}{leaf.shape} was updated in place after {node.function.name} had recorded it: "
                 "its old values are gone, so compute the output again before calling backward"
             )
 
 
-def _missing_rule(node: Node, parent: Node) -> MissingRuleError:
+def _missing_rule(node: Node, rules: Sequence[Rule | None], parent: Node) -> MissingRuleError:
+    position = next(i for i, rule in enumerate(rules) if rule is None and node.parents[i] is parent)
     return MissingRuleError(
-        f"{node.function.name} has no rule for argument {node.parents.index(parent)} (counted from 0), whose gradient "
+        f"{node.function.name} has no rule for argument {position} (counted from 0), whose gradient "
         "is needed: give it one with tg.defvjp, or tg.zero if the derivative is zero, or detach the argument"
     )
 
@@ -198,7 +215,8 @@ def _cut_off(g: Array, gradient: Array) -> Array:
     if isinstance(gradient, np.ndarray | np.generic):
         return np.where(g, gradient, gradient.dtype.type(0))
     # The derivative with respect to g must survive where g is zero, so only what is not finite is cut.
-    return np.where((g.data != 0) | np.isfinite(gradient.data), gradient, 0)
+    values = g if isinstance(g, np.ndarray | np.generic) else g.data
+    return np.where((values != 0) | np.isfinite(gradient.data), gradient, 0)
 
 
 def _fitted(gradient: Any, node: Node, parent: Node, rule: Rule) -> Array:
@@ -238,6 +256,11 @@ def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
 
 def _unshared(gradient: Array, arguments: tuple[Any, ...]) -> Array:
     """A gradient that nobody else holds: rules may pass on their cotangent, a view of it, or one of their inputs."""
-    if isinstance(gradient, np.ndarray) and (gradient.base is not None or any(gradient is x for x in arguments)):
+    if isinstance(gradient, np.ndarray) and (gradient.base is not None or _holds(arguments, gradient)):
         return gradient.copy()
     return gradient
+
+
+def _holds(arguments: tuple[Any, ...], array: Array) -> bool:
+    """Whether an array is among a rule's arguments, or in the tuples that stand for several outputs."""
+    return any(x is array or (x.__class__ is tuple and _holds(x, array)) for x in arguments)

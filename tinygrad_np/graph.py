@@ -8,6 +8,7 @@ no reference cycle and a graph dies as soon as nobody holds its end.
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar, Token
 from itertools import count
@@ -166,7 +167,7 @@ class Pick(Node):
 class Leaf(Node):
     """Where a graph starts: a Tensor that the user asked a gradient for. The gradient is kept here."""
 
-    __slots__ = ("grad", "updated")
+    __slots__ = ("array", "grad", "updated")
 
     def __init__(self, value: Any) -> None:
         self.number = next_number()
@@ -174,4 +175,5 @@ class Leaf(Node):
         self.shape = value.shape
         self.dtype = value.dtype
         self.grad: np.ndarray[Any, Any] | None = None
+        self.array = weakref.ref(value)
         self.updated = 0  # when the array was last changed in place, on the scale of the node numbers
