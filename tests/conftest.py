@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+import tinygrad_np as tg
 from tinygrad_np import core
 from tinygrad_np.graph import recording
 
@@ -43,6 +44,12 @@ def no_leaks() -> Iterator[None]:
         core.table.update(table)
         leaks.append(f"the derivative table was left changed (use the scratch_table fixture): {changed}")
     assert not leaks, "; ".join(leaks)
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Give every test the same random draws of the library, whatever ran before it."""
+    tg.manual_seed(0)
 
 
 @pytest.fixture

@@ -294,8 +294,8 @@ def cross_entropy(logits: Any, labels: Any) -> Any:
 
 
 def _mean(losses: Any, number: int) -> Any:
-    """The mean; over nothing it is 0, not NaN, so that an empty batch changes nothing."""
-    return np.sum(losses) / max(number, 1)
+    """The mean; over nothing it is 0, not NaN, so that an empty batch changes nothing. The sum might overflow."""
+    return np.sum(losses / max(number, 1))
 
 
 def rows(logits: Any) -> int:

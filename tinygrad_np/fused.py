@@ -175,7 +175,7 @@ def loss_and_slope(logits: Any, labels: Any) -> tuple[Any, Any]:
         losses = np.log(total[:, 0]) - z[of_label]
         slope /= total * n
         slope[of_label] -= 1 / n
-    return losses.sum() / n, slope.reshape(logits.shape)
+    return (losses / n).sum(), slope.reshape(logits.shape)
 
 
 def _by_logits(g: Any, y: Any, logits: Any, labels: Any) -> Any:
