@@ -3,7 +3,7 @@
 A new rule needs a line here, or ``test_rules.py`` fails and says so; the line is all the testing that it needs.
 """
 
-from cases import elementwise, fused, indexing, movement, products, reductions, shapes
+from cases import creation, elementwise, fused, indexing, movement, padding, products, reductions, shapes
 from cases.case import Case, case
 
 __all__ = ["CASES", "Case", "case"]
@@ -14,6 +14,8 @@ CASES: list[Case] = [
     *shapes.CASES,
     *indexing.CASES,
     *movement.CASES,
+    *padding.CASES,
+    *creation.CASES,
     *products.CASES,
     *fused.CASES,
 ]

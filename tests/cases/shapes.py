@@ -122,16 +122,4 @@ CASES = [
     case(np.hsplit, A(2, 4), [1]),
     case(np.hsplit, A(4), 2),
     case(np.dsplit, A(2, 1, 4), 2),
-    # Padding
-    case(np.pad, A(2, 3), 1, complex=True),
-    case(np.pad, A(2, 3), ((0, 1), (2, 0)), mode="constant", constant_values=1.5),
-    case(np.pad, A(2, 3), ((1,), (2,)), constant_values=((1, 2), (3, 4))),
-    case(np.pad, A(3), (2, 1), "edge", complex=True),
-    case(np.pad, A(2, 3), (2, 1), mode="edge"),
-    case(np.pad, A(3), 5, mode="reflect"),
-    case(np.pad, A(2, 3), ((1, 0), (0, 2)), mode="reflect"),
-    case(np.pad, A(2, 3), 4, mode="symmetric"),
-    case(np.pad, A(2, 3), (3, 2), mode="wrap"),
-    case(np.pad, A(0, 2), 1),
-    case(np.pad, A(0, 2), ((0, 0), (1, 1)), mode="edge"),
 ]

@@ -26,7 +26,8 @@ class Composite(Handler):
 
     def call(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         refuse_out(self.name, kwargs)
-        return self.spelling(*args, **kwargs)
+        result = self.spelling(*args, **kwargs)
+        return result if isinstance(result, Tensor) else _as_tensors(result)
 
 
 class Constant(Handler):

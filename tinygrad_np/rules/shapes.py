@@ -1,4 +1,4 @@
-"""Moving, joining, splitting, stretching and padding: every gradient is the same movement backwards."""
+"""Moving, joining, splitting and stretching: every gradient is the same movement backwards."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,14 +6,13 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np.backward import summed_to
-from tinygrad_np.core import Tensor, converted, defvjp, primitive, updated
-from tinygrad_np.rules.handlers import composite, constant, query
+from tinygrad_np.core import Tensor, converted, defvjp, primitive
+from tinygrad_np.rules.handlers import composite, query
 
 query(
     *(np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.min_scalar_type, np.common_type),
     *(np.iscomplexobj, np.isrealobj, np.isscalar, np.shares_memory, np.may_share_memory),
 )
-constant(np.zeros_like, np.ones_like, np.empty_like)
 
 # Rearranging
 
@@ -219,23 +218,3 @@ def _hsplit(ary: Any, indices_or_sections: Any) -> Any:
 @composite(np.dsplit)
 def _dsplit(ary: Any, indices_or_sections: Any) -> Any:
     return np.split(ary, indices_or_sections, 2)
-
-
-# Padding. The copying modes move elements only, so padding an array of positions tells from where.
-
-_COPYING_MODES = ("edge", "reflect", "symmetric", "wrap")
-
-
-@composite(np.pad)
-def _pad(array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> Any:
-    if mode == "constant":
-        inside = np.pad(np.ones(array.shape, bool), pad_width)
-        filling = np.pad(np.zeros(array.shape, array.dtype), pad_width, **options)
-        return updated(filling, np.ravel(array), index=inside)
-    if mode in _COPYING_MODES and options.get("reflect_type", "even") == "even":
-        positions = np.arange(array.size).reshape(array.shape)
-        return np.ravel(array)[np.pad(positions, pad_width, mode=mode, **options)]
-    raise ValueError(
-        f"np.pad: mode={mode!r} {options or ''} has no derivative rule; the modes that have one are constant, "
-        f"{', '.join(_COPYING_MODES)}"
-    )
