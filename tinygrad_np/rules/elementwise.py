@@ -43,8 +43,13 @@ defvjp(np.positive, lambda g, _y, _x: g)
 defvjp(np.reciprocal, lambda g, y, _x: -g * (y * y).conjugate(), has_pole=True)
 defvjp(np.square, lambda g, _y, x: g * (2 * x).conjugate())
 defvjp(np.conjugate, lambda g, _y, _x: g.conjugate())
-defvjp(np.remainder, lambda g, _y, _x0, _x1: g, lambda g, _y, x0, x1: -g * np.floor_divide(x0, x1))
-defvjp(np.fmod, lambda g, _y, _x0, _x1: g, lambda g, _y, x0, x1: -g * np.trunc(x0 / x1))
+defvjp(
+    np.remainder,
+    lambda g, _y, _x0, _x1: g,
+    lambda g, _y, x0, x1: -g * np.floor_divide(x0, x1),
+    has_pole=True,
+)
+defvjp(np.fmod, lambda g, _y, _x0, _x1: g, lambda g, _y, x0, x1: -g * np.trunc(x0 / x1), has_pole=True)
 constant(np.floor_divide)
 
 
@@ -95,20 +100,23 @@ defvjp(np.log10, lambda g, _y, x: g / (x * LN10).conjugate(), has_pole=True)
 defvjp(np.log1p, lambda g, _y, x: g / (1 + x).conjugate(), has_pole=True)
 
 
-def _log_share(x: Any, y: Any) -> Any:
-    """``x - y`` for y = logaddexp(x, ...); -inf where all terms are -inf, so that they get no gradient."""
-    return x - np.where(y == -np.inf, 0, y)
+def _share(exponential: Any, mine: Any, other: Any) -> Any:
+    """The part that one term has in a sum of two exponentials; 0 where both are 0, so that they get no gradient.
+
+    Told from the difference of the exponents, it is as exact for large ones, where their logaddexp is much rounded.
+    """
+    return 1 / (1 + exponential(np.where(mine == -np.inf, np.inf, other - mine)))
 
 
 defvjp(
     np.logaddexp,
-    lambda g, y, x0, _x1: g * np.exp(_log_share(x0, y)),
-    lambda g, y, _x0, x1: g * np.exp(_log_share(x1, y)),
+    lambda g, _y, x0, x1: g * _share(np.exp, x0, x1),
+    lambda g, _y, x0, x1: g * _share(np.exp, x1, x0),
 )
 defvjp(
     np.logaddexp2,
-    lambda g, y, x0, _x1: g * np.exp2(_log_share(x0, y)),
-    lambda g, y, _x0, x1: g * np.exp2(_log_share(x1, y)),
+    lambda g, _y, x0, x1: g * _share(np.exp2, x0, x1),
+    lambda g, _y, x0, x1: g * _share(np.exp2, x1, x0),
 )
 
 # Trigonometric and hyperbolic functions
@@ -149,7 +157,7 @@ defvjp(np.absolute, lambda g, _y, x: g * np.sign(x))
 defvjp(np.fabs, lambda g, _y, x: g * np.sign(x))
 defvjp(np.sign, _sign_rule)
 defvjp(np.copysign, lambda g, _y, x0, x1: np.where(np.signbit(x1), -g, g) * np.sign(x0), zero)
-defvjp(np.heaviside, zero, lambda g, _y, x0, _x1: np.where(x0 == 0, g, 0))
+defvjp(np.heaviside, zero, lambda g, _y, x0, _x1: np.where(x0 == 0, g, 0), selects=True)
 defvjp(np.nextafter, lambda g, _y, _x0, _x1: g, zero)
 
 
