@@ -3,6 +3,7 @@
 from tinygrad_np import functions, fused, nn, optim, random
 from tinygrad_np import rules as _rules  # fills the derivative table
 from tinygrad_np.checkpointing import checkpoint
+from tinygrad_np.compiler import compile
 from tinygrad_np.core import (
     Tensor,
     apply,
@@ -23,6 +24,7 @@ __all__ = [
     "Tensor",
     "apply",
     "checkpoint",
+    "compile",
     "defvjp",
     "elementwise_grad",
     "enable_grad",

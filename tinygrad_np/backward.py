@@ -212,7 +212,7 @@ def _cut_off(g: Array, gradient: Array) -> Array:
     ``np.where(x > 0, np.log(x), 0)`` sends a zero cotangent to the logarithm at x = 0, and no derivative, however
     large, turns that into anything but zero.
     """
-    if isinstance(gradient, np.ndarray | np.generic):
+    if not hasattr(gradient, "requires_grad"):
         return np.where(g, gradient, gradient.dtype.type(0))
     # The derivative with respect to g must survive where g is zero, so only what is not finite is cut.
     values = g if isinstance(g, np.ndarray | np.generic) else g.data

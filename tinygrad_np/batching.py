@@ -39,6 +39,7 @@ class Batched(Tensor):
     """
 
     __slots__ = ("_stacked", "diagonal")
+    precedence = 2
 
     _stacked: Any
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
+from operator import attrgetter
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -31,7 +32,19 @@ from tinygrad_np.errors import (
     LeafUpdateError,
     MissingRuleError,
 )
-from tinygrad_np.graph import Leaf, Node, Pick, Rule, Spec, enable_grad, next_number, no_grad, recording
+from tinygrad_np.graph import (
+    Leaf,
+    Node,
+    Pending,
+    Pick,
+    Rule,
+    Spec,
+    capturing,
+    enable_grad,
+    next_number,
+    no_grad,
+    recording,
+)
 from tinygrad_np.methods import ArrayMethods
 from tinygrad_np.signatures import CallSignature, RuleSignature, explained, function_name
 
@@ -75,6 +88,7 @@ class Tensor(ArrayMethods):
     """
 
     __slots__ = ("__weakref__", "_node", "_value")
+    precedence = 1
 
     _value: Any
     _node: Node | None
@@ -97,7 +111,7 @@ class Tensor(ArrayMethods):
     def grad(self) -> np.ndarray[Any, Any] | None:
         """The gradient that `backward` has added up here, or None. Only leaves keep one."""
         if isinstance(self._node, Leaf):
-            return self._node.grad
+            return _gradient(self._node)
         if self._node is not None:
             raise GradientError(
                 f"{self._node.function.name} made this tensor, and only leaves keep a .grad: "
@@ -112,13 +126,13 @@ class Tensor(ArrayMethods):
         if gradient is not None:
             if isinstance(gradient, Tensor):
                 raise GradientError(".grad holds an ndarray: write t.grad = g.data")
-            gradient = np.asarray(gradient)
+            gradient = as_array(gradient)
             if gradient.shape != self.shape or gradient.dtype != self.dtype:
                 raise GradientError(
                     f".grad must have the tensor's shape and dtype, {self.shape} {self.dtype}, "
                     f"not {gradient.shape} {gradient.dtype}"
                 )
-        self._node.grad = gradient
+        _set_gradient(self._node, gradient)
 
     def backward(self, gradient: ArrayLike | None = None, *, retain_graph: bool = False) -> None:
         """Add the gradient of this Tensor to the ``.grad`` of every leaf that it depends on.
@@ -140,7 +154,8 @@ class Tensor(ArrayMethods):
         start = _starting_cotangents([self], [gradient], "backward()")
         for node, total in walk(start, None, retain=retain_graph, wrap=None).items():
             leaf = cast(Leaf, node)
-            leaf.grad = np.asarray(total) if leaf.grad is None else leaf.grad + total
+            so_far = _gradient(leaf)
+            _set_gradient(leaf, as_array(total) if so_far is None else so_far + total)
 
     @staticmethod
     def door(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
@@ -157,7 +172,11 @@ class Tensor(ArrayMethods):
         Optimisers call this after an in-place step.
         """
         if isinstance(self._node, Leaf):
-            self._node.updated = next_number()
+            tape = capturing.get()
+            if tape is not None:
+                tape.mark_updated(self._node)
+            else:
+                self._node.updated = next_number()
 
     # What Python and NumPy call.
 
@@ -177,7 +196,7 @@ class Tensor(ArrayMethods):
                 "gradient: write t.data or t.detach() if that is meant, np.stack([...]) to join tensors, "
                 "or call the NumPy function on the tensor itself"
             )
-        return np.array(self._value, dtype=dtype, copy=copy)
+        return np.array(self.data, dtype=dtype, copy=copy)
 
     def __getitem__(self, index: Any) -> Any:
         return getitem(self, index=_plain_index(index))
@@ -259,6 +278,34 @@ class Tensor(ArrayMethods):
     __hash__ = object.__hash__
 
 
+def live(tensor: Tensor) -> Any:
+    """A Tensor's array, for a call on it: while `tinygrad_np.compile` captures a function, what stands in for it."""
+    tape = capturing.get()
+    return tensor._value if tape is None else tape.storage(tensor._value)
+
+
+def as_array(value: Any) -> Any:
+    """An array-like as an ndarray, or as what stands in for one."""
+    return value if isinstance(value, ArrayMethods) else np.asarray(value)
+
+
+def _gradient(leaf: Leaf) -> Any:
+    tape = capturing.get()
+    if tape is not None:
+        return tape.grad(leaf)
+    if leaf.grad.__class__ is Pending:
+        leaf.grad = cast(Pending, leaf.grad).array()
+    return leaf.grad
+
+
+def _set_gradient(leaf: Leaf, gradient: Any) -> None:
+    tape = capturing.get()
+    if tape is not None:
+        tape.set_grad(leaf, gradient)
+    else:
+        leaf.grad = gradient
+
+
 def tensor(data: ArrayLike | Tensor, *, requires_grad: bool = False, dtype: DTypeLike | None = None) -> Tensor:
     """Copy an array, number or nested list into a Tensor.
 
@@ -282,7 +329,11 @@ def tensor(data: ArrayLike | Tensor, *, requires_grad: bool = False, dtype: DTyp
     >>> tg.tensor([[1.0, 2.0]], requires_grad=True)
     tensor([[1., 2.]], requires_grad=True)
     """
-    value = np.array(data.data if isinstance(data, Tensor) else data, dtype=dtype)
+    if capturing.get() is not None and isinstance(data, ArrayMethods):
+        value = np.copy(data.data)
+        value = value if dtype is None else value.astype(dtype)
+    else:
+        value = np.array(data.data if isinstance(data, Tensor) else data, dtype=dtype)
     if value.dtype.hasobject or value.dtype.kind not in "biufc":
         raise DtypeError(f"a tensor holds numbers, not dtype {value.dtype} (shape {value.shape})")
     if requires_grad and value.dtype.kind not in "fc":
@@ -379,9 +430,10 @@ class Differentiable(Handler):
         values: list[Any] = []
         parents: list[Node | None] = []
         tracked = 0
+        tape = capturing.get()
         for argument in args:
             if argument.__class__ is Tensor:
-                values.append(argument._value)
+                values.append(argument._value if tape is None else tape.storage(argument._value))
                 node = argument._node
                 if node is not None:
                     tracked |= 1 << len(parents)
@@ -390,7 +442,7 @@ class Differentiable(Handler):
                 values.append(argument if argument.__class__ in _NUMBERS else _operand(argument, self.name))
                 parents.append(None)
         try:
-            value = self.function(*values, **static)
+            value = self.function(*values, **static) if tape is None else tape.call(self.function, values, static)
         except (ValueError, TypeError, IndexError) as error:
             raise explained(error, self.name, values, static) from error
         if not tracked or not recording.get():
@@ -429,7 +481,7 @@ class Differentiable(Handler):
                     f"{self.name} has no derivative with respect to {name!r}, and a tensor of shape {value.shape} that "
                     f"requires a gradient was passed for it: pass t.data or t.detach() if its gradient is not needed"
                 )
-            return value._value
+            return live(value)
         if isinstance(value, tuple | list):
             return type(value)(self._plain(name, item) for item in value)
         return value
@@ -453,7 +505,7 @@ class Ufunc(Differentiable):
 
     def call(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """Run and record a call with one or two positional arguments; leave all others to the general way."""
-        if kwargs or len(args) != self.arity:
+        if kwargs or len(args) != self.arity or capturing.get() is not None:
             return super().call(args, kwargs)
         x0 = args[0]
         if x0.__class__ is Tensor:
@@ -507,7 +559,7 @@ class Ufunc(Differentiable):
 
 def _operand(argument: Any, name: str) -> Any:
     """An argument that is not a Tensor, as an array of numbers or None; anything else is refused by name."""
-    if argument is None or isinstance(argument, np.generic):
+    if argument is None or isinstance(argument, np.generic | ArrayMethods):
         return argument
     if isinstance(argument, np.ma.MaskedArray):
         raise DtypeError(f"{name}: a masked array would lose its mask: write np.where(mask, other, t) instead")
@@ -612,12 +664,10 @@ def primitive(function: F) -> F:
 
     @functools.wraps(function)
     def recorded(*args: Any, **kwargs: Any) -> Any:
-        tensors = [a for a in (*args, *kwargs.values()) if isinstance(a, Tensor)]
-        if not tensors:
+        arrays = [a for a in (*args, *kwargs.values()) if isinstance(a, ArrayMethods)]
+        if not arrays:
             return function(*args, **kwargs)
-        # A subclass of Tensor takes precedence, as it does in NumPy's own dispatch.
-        door = next((t.door for t in tensors if t.__class__ is not Tensor), apply)
-        return door(recorded, args, kwargs)
+        return max(arrays, key=attrgetter("precedence")).door(recorded, args, kwargs)
 
     table[recorded] = Differentiable(function, ())
     return cast(F, recorded)
@@ -649,7 +699,7 @@ def converted(x: Any, *, dtype: np.dtype[Any], casting: Any = "unsafe") -> Any:
 def _plain_index(index: Any) -> Any:
     """An index with its tensors, masks and integer arrays, as NumPy takes it."""
     if index.__class__ is Tensor:
-        return index._value
+        return live(index)
     if isinstance(index, tuple | list):
         return type(index)(_plain_index(part) for part in index)
     if isinstance(index, slice):
@@ -721,7 +771,7 @@ def gradients(
     if create_graph:
         results = [r if isinstance(r, Tensor) else Tensor(r) for r in results]
     else:
-        results = [np.asarray(r) for r in results]
+        results = [as_array(r) for r in results]
     return results[0] if isinstance(inputs, Tensor) else results
 
 
@@ -747,7 +797,7 @@ def _starting_cotangents(outputs: Sequence[Tensor], cotangents: Any, caller: str
                     "real scalar first, as with np.sum(t) or np.mean(t), or pass a cotangent of its shape"
                 )
             cotangent = np.ones(output.shape, output.dtype)
-        elif not isinstance(cotangent, Tensor):
+        elif not isinstance(cotangent, ArrayMethods):
             cotangent = np.array(cotangent)
         if cotangent.shape != output.shape or not np.can_cast(cotangent.dtype, output.dtype, "same_kind"):
             raise GradientError(

@@ -5,6 +5,7 @@ import numpy as np
 __all__ = [
     "BadAxisError",
     "BadIndexError",
+    "CaptureError",
     "DtypeError",
     "EscapeError",
     "FreedGraphError",
@@ -26,6 +27,10 @@ class TinygradError(Exception):
 
 class ShapeError(TinygradError, ValueError):
     """Shapes, or other argument values, that the operation cannot combine."""
+
+
+class CaptureError(TinygradError, RuntimeError):
+    """A function does what a compiled program could not repeat."""
 
 
 class DtypeError(TinygradError, TypeError):

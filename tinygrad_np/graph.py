@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 
-__all__ = ["Leaf", "Node", "Pick", "Spec", "enable_grad", "next_number", "no_grad", "recording"]
+__all__ = ["Leaf", "Node", "Pending", "Pick", "Spec", "capturing", "enable_grad", "next_number", "no_grad", "recording"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 Rule = Callable[..., Any]
@@ -24,6 +24,10 @@ Rule = Callable[..., Any]
 # ---------------------------------------------------------------------------------------------------- whether to record
 
 recording: ContextVar[bool] = ContextVar("tinygrad_np_recording", default=True)
+
+
+capturing: ContextVar[Any] = ContextVar("tinygrad_np_capturing", default=None)
+"""The tape of `tinygrad_np.compile` while it captures a function, or None."""
 
 
 class _SetRecording:
@@ -177,3 +181,16 @@ class Leaf(Node):
         self.grad: np.ndarray[Any, Any] | None = None
         self.array = weakref.ref(value)
         self.updated = 0  # when the array was last changed in place, on the scale of the node numbers
+
+
+class Pending:
+    """A gradient that lies in a buffer of a compiled step until somebody asks for it."""
+
+    __slots__ = ("buffer",)
+
+    def __init__(self, buffer: Any) -> None:
+        self.buffer = buffer
+
+    def array(self) -> np.ndarray[Any, Any]:
+        """A copy, which later steps leave alone."""
+        return np.array(self.buffer)

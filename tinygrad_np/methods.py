@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 
 from tinygrad_np.errors import DtypeError, MissingMethodError
+from tinygrad_np.graph import capturing
 
 __all__ = ["ArrayMethods"]
 
@@ -28,6 +29,9 @@ class ArrayMethods:
     """What makes ``t.sum(axis=0)`` work like ``np.sum(t, axis=0)``."""
 
     __slots__ = ()
+    precedence = 0
+    """Which kind of array a call with several kinds goes to: the one with the most."""
+    door: Callable[..., Any]
     _value: Any
     _rebind: Callable[..., Any]
     __getitem__: Callable[..., Any]
@@ -38,7 +42,8 @@ class ArrayMethods:
     @property
     def data(self) -> np.ndarray[Any, Any]:
         """The array itself, not a copy and not recorded. Writing to it changes the Tensor behind the graph's back."""
-        return np.asarray(self._value)
+        tape = capturing.get()
+        return np.asarray(self._value) if tape is None else cast("np.ndarray[Any, Any]", tape.storage(self._value))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -172,11 +177,11 @@ class ArrayMethods:
 
     def item(self) -> Any:
         """The single element as a Python number, for logging."""
-        return self._value.item()
+        return self.data.item()
 
     def tolist(self) -> Any:
         """The elements as nested lists of Python numbers."""
-        return self._value.tolist()
+        return self.data.tolist()
 
     def __len__(self) -> int:
         if not self.shape:
@@ -189,25 +194,25 @@ class ArrayMethods:
         return (self[i] for i in range(len(self)))
 
     def __contains__(self, value: Any) -> bool:
-        return bool((self == value)._value.any())
+        return bool((self == value).data.any())
 
     def __bool__(self) -> bool:
-        return bool(self._value)
+        return bool(self.data)
 
     def __float__(self) -> float:
-        return float(self._value.item())
+        return float(self.data.item())
 
     def __int__(self) -> int:
-        return int(self._value.item())
+        return int(self.data.item())
 
     def __complex__(self) -> complex:
-        return complex(self._value.item())
+        return complex(self.data.item())
 
     def __index__(self) -> int:
-        return cast(int, self._value.__index__())
+        return cast(int, self.data.__index__())
 
     def __format__(self, spec: str) -> str:
-        return format(self._value.item(), spec) if spec else str(self)
+        return format(self.data.item(), spec) if spec else str(self)
 
     def __getattr__(self, name: str) -> Any:
         if name in _REFUSED:

@@ -18,7 +18,7 @@ import numpy as np
 
 from tinygrad_np.backward import walk
 from tinygrad_np.batching import Batched
-from tinygrad_np.core import Tensor, gradients, tensor
+from tinygrad_np.core import Tensor, as_array, gradients, tensor
 from tinygrad_np.errors import DtypeError, GradientError, ShapeError
 from tinygrad_np.graph import Node, enable_grad
 from tinygrad_np.trees import leaves, map_leaves, paths, rebuild
@@ -118,7 +118,7 @@ def _input(caller: str, number: int, path: str, leaf: Any) -> Tensor:
     """A Tensor to differentiate with respect to: a new one, so that it is this call's own."""
     if isinstance(leaf, Tensor) and leaf.requires_grad:
         return cast(Tensor, +leaf)
-    value = leaf.data if isinstance(leaf, Tensor) else np.asarray(leaf)
+    value = leaf.data if isinstance(leaf, Tensor) else as_array(leaf)
     if value.dtype.kind not in "fc":
         raise DtypeError(
             f"{caller}: argument {number}{path} is {value.dtype}{value.shape}, and a derivative needs a floating-point "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -12,6 +14,8 @@ from numpy.typing import NDArray
 
 from tinygrad_np.core import Tensor
 from tinygrad_np.errors import DtypeError, GradientError, ShapeError
+from tinygrad_np.graph import capturing
+from tinygrad_np.trees import map_leaves
 
 __all__ = ["Optimizer", "checked", "zeros_like"]
 
@@ -62,11 +66,25 @@ class Optimizer(ABC):
 
     def step(self) -> None:
         """Change each parameter in place, as its gradient says; those without a gradient stay as they are."""
+        this = self._on_tape()
         for i, parameter in enumerate(self.parameters):
             gradient = parameter.grad
             if gradient is not None:
-                self._update(i, parameter.data, gradient)
+                this._update(i, parameter.data, gradient)
                 parameter.mark_updated()
+
+    def _on_tape(self) -> Optimizer:
+        """Itself; while `tinygrad_np.compile` captures a step, a copy whose arrays are what stands in for them."""
+        tape = capturing.get()
+        if tape is None:
+            return self
+        this = copy.copy(self)
+        for name, value in vars(self).items():
+            if name != "parameters":
+                transient = name == "_scratch"  # its content does not outlive the step
+                replace = functools.partial(_stand_in, tape, transient=transient)
+                setattr(this, name, map_leaves(replace, value))
+        return this
 
     @abstractmethod
     def _update(self, i: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
@@ -76,6 +94,10 @@ class Optimizer(ABC):
         numbers = {name: value for name, value in vars(self).items() if isinstance(value, bool | int | float | tuple)}
         options = ", ".join(f"{name}={value}" for name, value in {"lr": self.lr, **numbers}.items())
         return f"{type(self).__name__}({len(self.parameters)} parameters, {options})"
+
+
+def _stand_in(tape: Any, leaf: Any, *, transient: bool) -> Any:
+    return tape.storage(leaf, transient=transient) if isinstance(leaf, np.ndarray) else leaf
 
 
 def checked(owner: str, name: str, value: float, below: float = math.inf) -> float:

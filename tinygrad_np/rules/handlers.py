@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from tinygrad_np.core import Handler, Tensor, table
+from tinygrad_np.core import Handler, Tensor, live, table
 from tinygrad_np.errors import MissingRuleError
+from tinygrad_np.methods import ArrayMethods
 from tinygrad_np.signatures import explained, refuse_out
 from tinygrad_np.trees import map_leaves
 
@@ -106,8 +107,13 @@ def plain(tree: Any) -> Any:
 def _plain_leaf(leaf: Any) -> Any:
     if isinstance(leaf, slice):
         return slice(*(_plain_leaf(part) for part in (leaf.start, leaf.stop, leaf.step)))
-    return leaf._value if isinstance(leaf, Tensor) else leaf
+    return live(leaf) if isinstance(leaf, Tensor) else leaf
 
 
 def _as_tensors(tree: Any) -> Any:
-    return map_leaves(lambda leaf: Tensor(leaf) if isinstance(leaf, np.ndarray | np.generic) else leaf, tree)
+    return map_leaves(_as_tensor, tree)
+
+
+def _as_tensor(leaf: Any) -> Any:
+    is_array = isinstance(leaf, np.ndarray | np.generic | ArrayMethods) and not isinstance(leaf, Tensor)
+    return Tensor(leaf) if is_array else leaf

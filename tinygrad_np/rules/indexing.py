@@ -12,6 +12,7 @@ import numpy as np
 
 from tinygrad_np.backward import summed_to
 from tinygrad_np.core import Tensor, defvjp, getitem, primitive, updated
+from tinygrad_np.methods import ArrayMethods
 from tinygrad_np.rules.handlers import composite, constant, plain, query
 from tinygrad_np.trees import leaves
 
@@ -95,7 +96,7 @@ def arrayed(a: Any) -> Any:
     """A Tensor or array as it is, and a number or a nested list, even of Tensors, as one of them."""
     if isinstance(a, list | tuple) and any(isinstance(leaf, Tensor) for leaf in leaves(a)):
         return np.stack([arrayed(item) for item in a])
-    return a if isinstance(a, Tensor | np.ndarray) else np.asarray(a)
+    return a if isinstance(a, ArrayMethods | np.ndarray) else np.asarray(a)
 
 
 @composite(np.compress)

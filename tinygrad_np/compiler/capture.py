@@ -1,0 +1,362 @@
+"""Capture: run a function on arrays that write down what is called on them.
+
+`Traced` stands in for an ndarray. NumPy hands it every call that it takes part in, and the `Tape` makes the call for
+real and writes it down. The engine needs to know nothing of this: a Tensor wraps a Traced as it wraps an array, and
+derivative rules run on Traced arrays as on plain ones.
+
+What a replay could not repeat, such as a decision that depends on an element's value, is an error here and now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_np.compiler.program import Call, Program, Value, Wrapped, values_in
+from tinygrad_np.core import Tensor, converted, getitem, updated
+from tinygrad_np.errors import CaptureError
+from tinygrad_np.graph import Leaf
+from tinygrad_np.methods import ArrayMethods
+from tinygrad_np.signatures import function_name
+from tinygrad_np.trees import leaves, map_leaves
+
+__all__ = ["Tape", "Traced", "copied"]
+
+Function = Callable[..., Any]
+
+_QUERIES = frozenset({np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj})
+
+
+class Traced(np.lib.mixins.NDArrayOperatorsMixin, ArrayMethods):
+    """What a captured function sees in the place of an ndarray.
+
+    Attributes
+    ----------
+    value : Value
+        What it is in the program at the moment; writing in place makes it another.
+    """
+
+    __slots__ = ("tape", "value")
+
+    def __init__(self, tape: Tape, value: Value) -> None:
+        self.tape = tape
+        self.value = value
+
+    @property
+    def _value(self) -> Any:
+        return self.value.like
+
+    @property
+    def data(self) -> Any:
+        """Itself: it stands for an array."""
+        return self
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if any(isinstance(x, Tensor) for x in inputs):
+            return NotImplemented  # a Tensor wraps what is captured
+        return self.tape.call(ufunc if method == "__call__" else getattr(ufunc, method), inputs, kwargs)
+
+    def __array_function__(
+        self, function: Function, types: Iterable[type], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        if any(issubclass(kind, Tensor) for kind in types):
+            return NotImplemented
+        return self.tape.call(function, args, kwargs)
+
+    @staticmethod
+    def door(function: Function, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """Where the calls that it takes part in go."""
+        tape = next(a.tape for a in leaves([list(args), kwargs]) if isinstance(a, Traced))
+        return tape.call(function, args, kwargs)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.tape.call(getitem.__wrapped__, (self,), {"index": index})  # type: ignore[attr-defined]
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        made = self.tape.call(updated.__wrapped__, (self, value), {"index": index})  # type: ignore[attr-defined]
+        self.tape.write(self, made)
+
+    def astype(self, dtype: Any, casting: str = "unsafe", copy: bool = True, **options: Any) -> Any:
+        """The same numbers in another dtype."""
+        if not copy and self.dtype == dtype:
+            return self
+        wrapped = converted.__wrapped__  # type: ignore[attr-defined]
+        return self.tape.call(wrapped, (self,), {"dtype": np.dtype(dtype), "casting": casting})
+
+    def fill(self, number: Any) -> None:
+        """Write a number to all elements."""
+        self[...] = number
+
+    # What a replay could not repeat.
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        raise CaptureError(
+            f"{_described(self)} was turned into a plain array while tg.compile captured the function, and the replay "
+            "would not see what happens to it: call NumPy functions on it (np.take(x, i, axis=0) rather than x[i] "
+            "where x is a plain array), or do this outside of the compiled function"
+        )
+
+    def _escapes(self, what: str) -> Any:
+        raise CaptureError(
+            f"{what} of {_described(self)} while tg.compile captured the function: the result depends on its elements, "
+            "and a replay would go on with the number of today. Use np.where for a choice, return the value to look at "
+            "it, or do this outside of the compiled function"
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self._escapes("bool()"))
+
+    def __float__(self) -> float:
+        return float(self._escapes("float()"))
+
+    def __int__(self) -> int:
+        return int(self._escapes("int()"))
+
+    def __complex__(self) -> complex:
+        return complex(self._escapes("complex()"))
+
+    def __index__(self) -> int:
+        return int(self._escapes("use as a Python integer"))
+
+    def __contains__(self, value: Any) -> bool:
+        return bool(self._escapes("in"))
+
+    def __format__(self, spec: str) -> str:
+        return str(self._escapes("printing"))
+
+    def __repr__(self) -> str:
+        return f"Traced({self.value}: {self.dtype}{self.shape})"
+
+    def __str__(self) -> str:
+        return str(self._escapes("printing"))
+
+    def item(self) -> Any:
+        """Refused: a Python number would be fixed for all replays."""
+        return self._escapes("item()")
+
+    def tolist(self) -> Any:
+        """Refused: Python numbers would be fixed for all replays."""
+        return self._escapes("tolist()")
+
+
+def _described(x: Traced) -> str:
+    return f"an array of {x.dtype}{x.shape}"
+
+
+class Tape:
+    """Writes a `Program` down, call by call. While it is active, the engine hands it every array that it meets."""
+
+    def __init__(self) -> None:
+        self.program = Program()
+        self.grads: dict[Leaf, Any] = {}
+        self._count = 0
+        self._storages: dict[int, Traced] = {}
+        self._transient: set[Value] = set()
+        self._grad_inputs: dict[Leaf, Traced | None] = {}
+        self._loaded: list[tuple[Traced, Value]] = []
+        self._roots: dict[Value, Value] = {}  # whose memory a view looks into
+        self._stale: set[Value] = set()  # values that share memory with one that was written to since
+
+    # What the program reads from outside.
+
+    def input(self, array: Any, path: Any) -> Traced:
+        """An argument of the captured function."""
+        return Traced(self, self._outside("input", array, path))
+
+    def storage(self, array: Any, *, transient: bool = False) -> Any:
+        """An array that exists outside of the program, such as a parameter: the same each time that it is met.
+
+        Parameters
+        ----------
+        array : ndarray or Traced
+            What is met.
+        transient : bool
+            Its content does not matter after the program has run.
+        """
+        if not isinstance(array, np.ndarray):
+            return array if isinstance(array, Traced) else self._constant(array)
+        found = self._storages.get(id(array))
+        if found is None:
+            value = self._outside("storage", array, array)
+            found = self._storages[id(array)] = Traced(self, value)
+            self._loaded.append((found, value))
+            if transient:
+                self._transient.add(value)
+        return found
+
+    def _constant(self, array: Any) -> Traced:
+        return Traced(self, self._outside("constant", array, array))
+
+    def _outside(self, kind: str, array: Any, source: Any) -> Value:
+        value = self._value(kind, array, source)
+        self.program.values.append(value)
+        return value
+
+    def _value(self, kind: str, like: Any, source: Any = None) -> Value:
+        self._count += 1
+        return Value(self._count, kind, like, source)
+
+    # The gradients of leaves are Python state: the function sees its own changes, the outside only those of a replay.
+
+    def grad(self, leaf: Leaf) -> Any:
+        """What ``leaf.grad`` is at this point of the function."""
+        if leaf in self.grads:
+            return self.grads[leaf]
+        if leaf not in self._grad_inputs:
+            given = leaf.grad
+            self._grad_inputs[leaf] = None if given is None else Traced(self, self._outside("grad", given, leaf))
+        return self._grad_inputs[leaf]
+
+    def set_grad(self, leaf: Leaf, gradient: Any) -> None:
+        """What ``leaf.grad = gradient`` means."""
+        self.grads[leaf] = gradient
+
+    def mark_updated(self, leaf: Leaf) -> None:
+        """What ``t.mark_updated()`` means."""
+        self.program.updated.append(leaf)
+
+    # Calls
+
+    def call(
+        self, function: Function, args: Sequence[Any], kwargs: dict[str, Any], *, effect: bool = False
+    ) -> Any:
+        """Make a call for real, and write it down."""
+        if getattr(function, "traceable", False):
+            return function(*args, **kwargs)
+        kwargs = dict(kwargs)
+        out = kwargs.pop("out", None)
+        if isinstance(out, tuple):
+            (out,) = out if len(out) == 1 else (self._several_outs(function),)
+        if function is np.copyto and kwargs.get("where", True) is True:
+            target, source = args
+            return self._copyto(target, source)
+        if function in _QUERIES:
+            return function(*map_leaves(_like, tuple(args)), **kwargs)
+        dtype = None
+        if out is not None:
+            out = self.storage(out)
+            kwargs.pop("casting", None)
+        concrete, concrete_kwargs = map_leaves(_like, (tuple(args), kwargs))
+        if out is None:
+            result = function(*concrete, **concrete_kwargs)
+        else:
+            dtype = out.dtype
+            result = np.empty_like(out.value.like)
+            if isinstance(function, np.ufunc):
+                concrete_kwargs["casting"] = "same_kind"
+            function(*concrete, out=result, **concrete_kwargs)
+        made = self._record(function, tuple(args), kwargs, result, dtype, effect)
+        if out is None:
+            return made
+        self.write(out, made)
+        return out
+
+    def _record(
+        self, function: Function, args: Any, kwargs: Any, result: Any, dtype: Any, effect: bool
+    ) -> Any:
+        args, kwargs = map_leaves(self._operand, (args, kwargs))
+        several = isinstance(result, tuple | list)
+        results = [self._value("result", r) for r in (result if several else [result])] if result is not None else []
+        for value in results:
+            if not isinstance(value.like, np.ndarray | np.generic):
+                raise CaptureError(
+                    f"{function_name(function)} returned {type(value.like).__name__}, not an array, while tg.compile "
+                    "captured the function: call it outside"
+                )
+            for operand in values_in((args, kwargs)):
+                if _overlap(value.like, operand.like):
+                    self._roots[value] = self._roots.get(operand, operand)
+        self.program.calls.append(Call(function, args, kwargs, results, dtype, effect))
+        for kind, setting in np.geterr().items():
+            if setting == "ignore":
+                self.program.ignored[kind] = "ignore"
+        if result is None:
+            return None
+        traced = [Traced(self, value) for value in results]
+        if not several:
+            return traced[0]
+        return type(result)._make(traced) if hasattr(result, "_make") else type(result)(traced)
+
+    def _operand(self, leaf: Any) -> Any:
+        if isinstance(leaf, Traced):
+            if leaf.value in self._stale:
+                raise CaptureError(
+                    f"{_described(leaf)} shares its memory with an array that the function has written to in place "
+                    "since: tg.compile would use its old elements, so write to a copy"
+                )
+            return leaf.value
+        if isinstance(leaf, slice):
+            return slice(*(self._operand(part) for part in (leaf.start, leaf.stop, leaf.step)))
+        return self.storage(leaf).value if isinstance(leaf, np.ndarray) else leaf
+
+    def _copyto(self, target: Any, source: Any) -> None:
+        target = self.storage(target)
+        made = self.call(copied, (source,), {"shape": target.shape, "dtype": target.dtype})
+        self.write(target, made)
+
+    def _several_outs(self, function: Function) -> Any:
+        raise CaptureError(f"{function_name(function)}: tg.compile does not capture several out= arrays")
+
+    def write(self, target: Traced, made: Traced) -> None:
+        """Let an array have another content from here on: what writing in place means in a program."""
+        root = self._roots.get(target.value, target.value)
+        if root.kind == "input" or (root.kind == "storage" and root is not target.value):
+            raise CaptureError(
+                f"the function writes into {_described(target)} in place, which is an argument or a part of another "
+                "array: tg.compile cannot tell who else would see it, so work on a copy, or use t[...] = v on a tensor"
+            )
+        self._stale |= {view for view, of in self._roots.items() if of is root}
+        self._stale.add(root)
+        self._stale.discard(made.value)
+        target.value = made.value
+
+    # The end
+
+    def finish(self, output: Any) -> Program:
+        """The program, given what the function returned."""
+        program = self.program
+        program.outputs = map_leaves(self._returned, output)
+        program.grads = {
+            leaf: None if gradient is None else self._operand(gradient) for leaf, gradient in self.grads.items()
+        }
+        for handle, loaded in self._loaded:
+            if handle.value is not loaded and loaded not in self._transient:
+                program.stores[loaded] = handle.value
+        program.grads_read = {leaf: given is not None for leaf, given in self._grad_inputs.items()}
+        self._check_stores()
+        return program
+
+    def _returned(self, leaf: Any) -> Any:
+        if isinstance(leaf, Tensor):
+            return Wrapped(self._operand(self.storage(leaf._value)))
+        return leaf.value if isinstance(leaf, Traced) else leaf
+
+    def _check_stores(self) -> None:
+        changed = list(self.program.stores)
+        for target in changed:
+            for other in self.program.values:
+                if other is not target and other not in self._transient and other.kind == "storage":
+                    if _overlap(target.source, other.source):
+                        raise CaptureError(
+                            f"the function writes to an array of {target.dtype}{target.shape} in place and also uses "
+                            "another that shares its memory, so tg.compile cannot tell what a replay would read"
+                        )
+
+
+def _like(leaf: Any) -> Any:
+    if isinstance(leaf, slice):
+        return slice(*(_like(part) for part in (leaf.start, leaf.stop, leaf.step)))
+    return leaf.value.like if isinstance(leaf, Traced) else leaf
+
+
+def copied(source: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
+    """What ``np.copyto`` leaves in an array of this shape and dtype."""
+    result = np.empty(shape, dtype)
+    np.copyto(result, source, casting="same_kind")
+    return result
+
+
+def _overlap(a: Any, b: Any) -> bool:
+    return isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and bool(np.may_share_memory(a, b))

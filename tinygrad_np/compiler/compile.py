@@ -1,0 +1,321 @@
+"""`compile`: capture a function once for each kind of arguments, and replay it."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import threading
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import numpy as np
+
+from tinygrad_np.checkpointing import checkpoint
+from tinygrad_np.compiler.capture import Tape
+from tinygrad_np.compiler.guards import Watch, named_globals
+from tinygrad_np.compiler.passes import optimised
+from tinygrad_np.compiler.program import Program, Value
+from tinygrad_np.compiler.replay import Replay
+from tinygrad_np.core import Tensor
+from tinygrad_np.errors import CaptureError
+from tinygrad_np.graph import Leaf, Pick, capturing, recording
+from tinygrad_np.random import generator
+from tinygrad_np.signatures import function_name
+from tinygrad_np.trees import leaves, rebuild
+
+__all__ = ["Compiled", "compile"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def compile(fn: Callable[..., Any]) -> Compiled:
+    """Capture a function as a list of NumPy calls, and from then on make just those calls.
+
+    The first call for each signature (structure, shapes, dtypes and memory layout of the arguments; the values of
+    arguments that are not arrays) runs the function twice on stand-ins that write down what is called on them. Every
+    call after that replays the list: without the engine, without making a graph, into buffers made once. Results,
+    gradients and updated parameters are those of the function itself, bit for bit.
+
+    Parameters
+    ----------
+    fn : callable
+        Any function of Tensors and arrays: a forward pass, a gradient, a whole training step. What it reads besides its
+        arguments (parameters, the state of layers and optimisers, flags) is watched: if it is not as it was, the
+        function is captured anew.
+
+    Returns
+    -------
+    Compiled
+        To be called like the function. ``print(step.program)`` shows what the last call replayed.
+
+    Raises
+    ------
+    CaptureError
+        On the first call, if a replay could not do what the function does: a decision that depends on an element's
+        value, Python state that the function changes, random numbers from elsewhere than `tinygrad_np.random`, printing.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_np as tg
+    >>> model = tg.nn.Dense(3, 2)
+    >>> optimiser = tg.optim.SGD(model.parameters(), lr=0.1)
+    >>> @tg.compile
+    ... def step(x, labels):
+    ...     loss = tg.nn.cross_entropy(model(x), labels)
+    ...     optimiser.zero_grad()
+    ...     loss.backward()
+    ...     optimiser.step()
+    ...     return loss
+    >>> x, labels = np.eye(3, dtype=np.float32), np.array([0, 1, 1])
+    >>> first = float(step(x, labels))
+    >>> float(step(x, labels)) < first
+    True
+    """
+    return Compiled(fn)
+
+
+class Compiled:
+    """A function that is captured once and then replayed: see `compile`.
+
+    Attributes
+    ----------
+    program : Replay or None
+        What the last call replayed; it prints as one line a call.
+    captures : int
+        How often the function was captured.
+    """
+
+    def __init__(self, fn: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, fn)
+        self.fn = fn
+        self.program: Replay | None = None
+        self.captures = 0
+        self._entries: dict[Any, _Entry] = {}
+        self._lock = threading.RLock()
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else functools.partial(self, instance)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if capturing.get() is not None:  # within another compiled function: part of its program
+            return self.fn(*args, **kwargs)
+        given = leaves((args, kwargs))
+        if recording.get() and any(isinstance(x, Tensor) and not x.is_leaf for x in given):
+            return self.fn(*args, **kwargs)  # the caller's own graph goes on through it
+        key = (_structure((args, kwargs)), *map(_kind, given), recording.get())
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None or entry.stale():
+                entry = self._entries[key] = self._capture(args, kwargs, given)
+            self.program = entry.replay
+            if entry.recorded:
+                return checkpoint(self.fn)(*args, **kwargs)
+            assert entry.replay is not None
+            return entry.replay([_array(x) for x in given])
+
+    def _capture(self, args: Any, kwargs: Any, given: list[Any]) -> _Entry:
+        self.captures += 1
+        watch = Watch(self.fn)
+        state = generator().bit_generator.state
+        try:
+            first, recorded = self._dry_run(args, kwargs, given, watch)
+            changed = watch.changed()
+            if changed is not None:
+                raise CaptureError(
+                    f"tg.compile: {function_name(self.fn)} changes {changed}, which is Python state, and a replay would "
+                    "not: keep it in an array that NumPy calls update (count += 1 as np.add(count, 1, out=count)), "
+                    "return it, or change it outside of the function"
+                )
+            if recorded:
+                return _Entry(watch, None, {}, recorded=True)
+            # Once more, with other random draws: whatever differs now would have been fixed for all replays.
+            second, _ = self._dry_run(args, kwargs, given, watch)
+            _check_same(first, second, function_name(self.fn))
+        finally:
+            generator().bit_generator.state = state
+        return _Entry(watch, Replay(optimised(second)), second.grads_read, recorded=False)
+
+    def _dry_run(self, args: Any, kwargs: Any, given: list[Any], watch: Watch) -> tuple[Program, bool]:
+        """Run the function on stand-ins, which leaves everything outside of it as it was."""
+        tape = Tape()
+        stand_ins = [_stand_in(tape, position, x) for position, x in enumerate(given)]
+        args, kwargs = rebuild((args, kwargs), stand_ins)
+        token = capturing.set(tape)
+        try:
+            with _read_only(watch.arrays), _no_printing():
+                output = _with_traced_arrays(self.fn, tape)(*args, **kwargs)
+                recorded = any(_is_recorded(t) for t in leaves(output))
+                program = tape.finish(output)
+        finally:
+            capturing.reset(token)
+        return program, recorded
+
+
+class _Entry:
+    """A program with what it depends on."""
+
+    def __init__(self, watch: Watch, replay: Replay | None, grads_read: dict[Leaf, bool], *, recorded: bool) -> None:
+        self.watch = watch
+        self.replay = replay
+        self.grads_read = grads_read
+        self.recorded = recorded  # the result is part of a graph, which only the function itself can make
+
+    def stale(self) -> bool:
+        if self.watch.changed() is not None:
+            return True
+        return any((leaf.grad is not None) != there for leaf, there in self.grads_read.items())
+
+
+def _structure(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return ("dict", *((key, _structure(item)) for key, item in tree.items()))
+    if isinstance(tree, list | tuple):
+        return (type(tree), *map(_structure, tree))
+    return None
+
+
+def _kind(leaf: Any) -> Any:
+    """What must be equal for a program to fit an argument."""
+    if isinstance(leaf, Tensor):
+        if leaf.requires_grad:
+            return ("leaf", _Identity(leaf))
+        return ("tensor", _kind(leaf._value))
+    if isinstance(leaf, np.ndarray):
+        return (leaf.shape, leaf.dtype.str, leaf.strides)
+    if isinstance(leaf, np.generic):
+        return ((), leaf.dtype.str, type(leaf))
+    try:
+        hash(leaf)
+    except TypeError:
+        return _Identity(leaf)
+    # 1, 1.0 and True are equal, and so are 0.0 and -0.0, but not for what NumPy makes of them.
+    return (type(leaf), leaf, repr(leaf) if isinstance(leaf, float | complex) else None)
+
+
+class _Identity:
+    """An object as a key: equal to itself only, and alive as long as the key is."""
+
+    __slots__ = ("thing",)
+
+    def __init__(self, thing: Any) -> None:
+        self.thing = thing
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Identity) and other.thing is self.thing
+
+    def __hash__(self) -> int:
+        return id(self.thing)
+
+
+def _array(leaf: Any) -> Any:
+    return leaf._value if isinstance(leaf, Tensor) else leaf
+
+
+def _stand_in(tape: Tape, position: int, leaf: Any) -> Any:
+    if isinstance(leaf, Tensor):
+        return leaf if leaf.requires_grad else Tensor(tape.input(leaf._value, position))
+    return tape.input(leaf, position) if isinstance(leaf, np.ndarray | np.generic) else leaf
+
+
+def _is_recorded(leaf: Any) -> bool:
+    """Whether an output is part of a graph that backward has not gone through."""
+    if not isinstance(leaf, Tensor) or leaf._node is None or isinstance(leaf._node, Leaf):
+        return False
+    call = leaf._node.parents[0] if isinstance(leaf._node, Pick) else leaf._node
+    return call is not None and call.inputs is not None
+
+
+def _with_traced_arrays(fn: Any, tape: Tape) -> Any:
+    """The function, with plain arrays that it closes over or names as globals put on the tape as well."""
+    if not isinstance(fn, types.FunctionType):
+        return fn
+    cells = tuple(map(functools.partial(_traced_cell, tape=tape), fn.__closure__ or ()))
+    arrays = {name: fn.__globals__[name] for name in named_globals(fn)}
+    traced = {name: tape.storage(array) for name, array in arrays.items() if isinstance(array, np.ndarray)}
+    if not traced and cells == (fn.__closure__ or ()):
+        return fn
+    copy = types.FunctionType(fn.__code__, {**fn.__globals__, **traced}, fn.__name__, fn.__defaults__, cells)
+    copy.__kwdefaults__ = fn.__kwdefaults__
+    return copy
+
+
+def _traced_cell(cell: Any, tape: Tape) -> Any:
+    try:
+        contents = cell.cell_contents
+    except ValueError:
+        return cell
+    return types.CellType(tape.storage(contents)) if isinstance(contents, np.ndarray) else cell
+
+
+@contextmanager
+def _read_only(arrays: list[np.ndarray[Any, Any]]) -> Iterator[None]:
+    """Let nobody write to arrays behind the tape's back."""
+    writeable = [array for array in arrays if array.flags.writeable]
+    try:
+        for array in writeable:
+            array.flags.writeable = False
+        yield
+    except ValueError as error:
+        if "read-only" not in str(error):
+            raise
+        raise CaptureError(
+            f"the function writes into a plain array in place ({error}), which a replay would not do: use a tensor, or "
+            "have one operand of the call depend on an argument"
+        ) from error
+    finally:
+        for array in reversed(writeable):
+            array.flags.writeable = True
+
+
+@contextmanager
+def _no_printing() -> Iterator[None]:
+    """Raise if this thread prints: a replay would not."""
+    before, thread = sys.stdout, threading.get_ident()
+
+    class Refusing:
+        def write(self, text: str) -> Any:
+            if threading.get_ident() != thread:
+                return before.write(text)
+            raise CaptureError(
+                f"the function prints {text!r}, which a replay would not do: return what you want to see, and print it "
+                "outside of the compiled function"
+            )
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(before, name)
+
+    sys.stdout = Refusing()  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        sys.stdout = before
+
+
+def _check_same(first: Program, second: Program, name: str) -> None:
+    """Raise unless two captures of one function made the same program."""
+    numbers = {a: b for a, b in zip(_all_values(first), _all_values(second), strict=False)}
+    for ours, theirs in zip(first.calls, second.calls, strict=False):
+        if ours.function is not theirs.function or str(ours) != str(theirs):
+            raise CaptureError(_differs(name, f"the call {ours} was {theirs} the second time"))
+    if len(first.calls) != len(second.calls) or len(first.values) != len(second.values):
+        raise CaptureError(_differs(name, f"{len(first.calls)} calls were {len(second.calls)} the second time"))
+    for a, b in numbers.items():
+        if a.kind == "constant" and _bytes(a.source) != _bytes(b.source):
+            raise CaptureError(_differs(name, f"a constant of {a.dtype}{a.shape} has other elements the second time"))
+
+
+def _differs(name: str, what: str) -> str:
+    return (
+        f"tg.compile: {name} did not do the same when it was run twice on the same arguments ({what}): a replay would "
+        "repeat one of them for ever. Draw random numbers from tg.random inside of it, and pass in whatever else changes"
+    )
+
+
+def _all_values(program: Program) -> list[Value]:
+    return program.values
+
+
+def _bytes(array: Any) -> bytes:
+    return np.asarray(array).tobytes()

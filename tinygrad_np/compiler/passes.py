@@ -1,0 +1,103 @@
+"""Passes over a Program, each of which keeps its results bit for bit."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from tinygrad_np.compiler.program import Call, Program, Value, replaced, values_in
+from tinygrad_np.trees import leaves
+
+__all__ = ["drop_dead_calls", "fold_constants", "optimised", "share_common_calls"]
+
+
+def optimised(program: Program) -> Program:
+    """All passes, in the order in which they help one another."""
+    for improve in (fold_constants, share_common_calls, drop_dead_calls):
+        program = improve(program)
+    return program
+
+
+def fold_constants(program: Program) -> Program:
+    """Take the results of calls whose arguments never change as constants: their work is done once."""
+    folded: dict[Value, Value] = {}
+    calls = []
+    for call in program.calls:
+        args, kwargs = replaced((call.args, call.kwargs), lambda v: folded.get(v, v))
+        if not call.effect and all(v.kind == "constant" for v in values_in((args, kwargs))):
+            for result in call.results:
+                folded[result] = Value(result.number, "constant", result.like, result.like)
+        else:
+            calls.append(Call(call.function, args, kwargs, call.results, call.dtype, call.effect))
+    return _with(program, calls, folded, program.values + list(folded.values()))
+
+
+def share_common_calls(program: Program) -> Program:
+    """Make a call with the same function and arguments as an earlier one only once."""
+    seen: dict[Any, list[Value]] = {}
+    shared: dict[Value, Value] = {}
+    calls = []
+    for call in program.calls:
+        args, kwargs = replaced((call.args, call.kwargs), lambda v: shared.get(v, v))
+        key = None if call.effect else _key(call.function, args, kwargs, call.dtype)
+        if key is not None and key in seen:
+            shared.update(zip(call.results, seen[key], strict=True))
+            continue
+        if key is not None:
+            seen[key] = call.results
+        calls.append(Call(call.function, args, kwargs, call.results, call.dtype, call.effect))
+    return _with(program, calls, shared, program.values)
+
+
+def _key(function: Any, args: Any, kwargs: Any, dtype: Any) -> Any:
+    """What two equal calls have in common; None if that cannot be told."""
+    parts: list[Any] = [id(function), str(dtype), *kwargs]
+    for leaf in leaves((args, list(kwargs.values()))):
+        if isinstance(leaf, Value):
+            parts.append(leaf)
+        elif leaf is None or leaf is Ellipsis or isinstance(leaf, bool | int | float | complex | str | np.generic):
+            parts.append((type(leaf), repr(leaf)))  # 0.0 and -0.0, 1 and True are equal, and give other results
+        elif isinstance(leaf, slice | np.dtype | type) and not list(values_in(leaf)):
+            parts.append(repr(leaf))
+        else:
+            return None
+    return (*parts, _structure((args, kwargs)))
+
+
+def _structure(tree: Any) -> str:
+    if isinstance(tree, dict):
+        return f"{{{','.join(f'{k}:{_structure(v)}' for k, v in tree.items())}}}"
+    if isinstance(tree, list | tuple):
+        return f"{type(tree).__name__}({','.join(map(_structure, tree))})"
+    return "*"
+
+
+def drop_dead_calls(program: Program) -> Program:
+    """Leave out the calls whose results nobody uses."""
+    needed = program.kept()
+    calls = []
+    for call in reversed(program.calls):
+        if call.effect or any(result in needed for result in call.results):
+            calls.append(call)
+            needed.update(call.operands)
+    values = [v for v in program.values if v in needed or v in program.stores or v.kind == "input"]
+    return _with(program, calls[::-1], {}, values)
+
+
+def _with(program: Program, calls: list[Call], instead: dict[Value, Value], values: list[Value]) -> Program:
+    """The program with other calls, and values put in the place of others."""
+
+    def by(value: Value) -> Value:
+        return instead.get(value, value)
+
+    return dataclasses.replace(
+        program,
+        values=values,
+        calls=calls,
+        outputs=replaced(program.outputs, by),
+        stores={target: by(value) for target, value in program.stores.items()},
+        grads={leaf: None if value is None else by(value) for leaf, value in program.grads.items()},
+    )
+

@@ -1,0 +1,190 @@
+"""A Program: what a captured function computes, as a flat list of NumPy calls on numbered values.
+
+Every call makes new values and changes none (single assignment). What the function wrote in place, such as a
+parameter, is in `stores`: which value each of those arrays has in the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tinygrad_np.signatures import function_name
+from tinygrad_np.trees import leaves, map_leaves
+
+__all__ = ["Call", "Program", "Value", "Wrapped", "replaced", "values_in"]
+
+
+@dataclass(eq=False)
+class Value:
+    """An array that takes part in a program.
+
+    Attributes
+    ----------
+    number : int
+        In the order of capture; what a printed program calls it by.
+    kind : str
+        "input": an argument of the function. "storage": an array that exists outside of the program, such as a
+        parameter, whose content may change between runs. "constant": an array that does not. "grad": the gradient that
+        a leaf has when the program starts. "result": made by a call.
+    like : ndarray or NumPy scalar
+        What it was during capture: its shape, dtype and memory layout hold for every run, its content does not.
+    source : Any
+        Where an input, storage, constant or grad is found.
+    """
+
+    number: int
+    kind: str
+    like: Any
+    source: Any = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The length of each axis."""
+        return tuple(self.like.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the elements."""
+        return np.dtype(self.like.dtype)
+
+    def __repr__(self) -> str:
+        return f"v{self.number}"
+
+
+@dataclass(frozen=True)
+class Wrapped:
+    """An output that the caller gets as a Tensor."""
+
+    value: Value
+
+
+@dataclass(eq=False)
+class Call:
+    """One NumPy call.
+
+    Attributes
+    ----------
+    function : callable
+        What is called.
+    args, kwargs
+        Its arguments, with a `Value` in the place of each array.
+    results : list of Value
+        One, or several if the function returns a tuple.
+    dtype : dtype or None
+        If given, the result is converted to it as ``out=`` would ("same_kind").
+    effect : bool
+        The call is made for what it does and not for its result, such as checking labels or drawing random numbers:
+        it is made on every run, in its place.
+    """
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    results: list[Value]
+    dtype: np.dtype[Any] | None = None
+    effect: bool = False
+
+    @property
+    def operands(self) -> list[Value]:
+        """The values it reads, each as often as it is named."""
+        return list(values_in((self.args, self.kwargs)))
+
+    def __str__(self) -> str:
+        given = [_shown(a) for a in self.args] + [f"{k}={_shown(v)}" for k, v in self.kwargs.items()]
+        made = ", ".join(f"{v}: {v.dtype}{list(v.shape)}" for v in self.results)
+        cast = f" as {self.dtype}" if self.dtype is not None else ""
+        return f"{made} = {function_name(self.function)}({', '.join(given)}){cast}"
+
+
+@dataclass
+class Program:
+    """Calls in order, and what is done with their results.
+
+    Attributes
+    ----------
+    values : list of Value
+        Inputs, storages, constants and grads, which are there before the first call.
+    calls : list of Call
+        In the order in which they are made.
+    outputs : nested Values
+        What the function returns; anything else in it is returned as it is.
+    stores : dict of Value to Value
+        Which value each changed storage has in the end.
+    grads : dict of Leaf to Value or None
+        The gradient that each leaf has in the end, where the function changed it.
+    grads_read : dict of Leaf to bool
+        Whether each leaf whose gradient the function read had one.
+    updated : list of Leaf
+        Leaves whose arrays it declared to be updated.
+    ignored : dict
+        The NumPy error handling under which it runs.
+    """
+
+    values: list[Value] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    outputs: Any = None
+    stores: dict[Value, Value] = field(default_factory=dict)
+    grads: dict[Any, Value | None] = field(default_factory=dict)
+    grads_read: dict[Any, bool] = field(default_factory=dict)
+    updated: list[Any] = field(default_factory=list)
+    ignored: dict[str, str] = field(default_factory=dict)
+
+    def kept(self) -> set[Value]:
+        """The values that are needed after the last call."""
+        grads = {value for value in self.grads.values() if value is not None}
+        return {*values_in(self.outputs), *self.stores.values(), *grads}
+
+    def __str__(self) -> str:
+        head = [f"{v}: {v.dtype}{list(v.shape)} = {v.kind}" for v in self.values]
+        stores = [f"{target} <- {value}" for target, value in self.stores.items()]
+        grads = [f"grad of leaf {list(leaf.shape)} <- {value}" for leaf, value in self.grads.items()]
+        returned = [f"return {_shown(self.outputs)}"]
+        return "\n".join([*head, *map(str, self.calls), *stores, *grads, *returned])
+
+
+def values_in(tree: Any) -> Iterator[Value]:
+    """The values in nested arguments, slices included."""
+    for leaf in leaves(tree):
+        if isinstance(leaf, Value):
+            yield leaf
+        elif isinstance(leaf, Wrapped):
+            yield leaf.value
+        elif isinstance(leaf, slice):
+            yield from values_in((leaf.start, leaf.stop, leaf.step))
+
+
+def replaced(tree: Any, by: Callable[[Value], Any]) -> Any:
+    """Nested arguments with something else in the place of each value."""
+
+    def leaf(item: Any) -> Any:
+        if isinstance(item, Value):
+            return by(item)
+        if isinstance(item, Wrapped):
+            return Wrapped(by(item.value))
+        if isinstance(item, slice):
+            return slice(*(leaf(part) for part in (item.start, item.stop, item.step)))
+        return item
+
+    return map_leaves(leaf, tree)
+
+
+def _shown(tree: Any) -> str:
+    if isinstance(tree, tuple):
+        return f"({', '.join(map(_shown, tree))}{',' * (len(tree) == 1)})"
+    if isinstance(tree, list):
+        return f"[{', '.join(map(_shown, tree))}]"
+    if isinstance(tree, dict):
+        return f"{{{', '.join(f'{k!r}: {_shown(v)}' for k, v in tree.items())}}}"
+    if isinstance(tree, slice):
+        return ":".join("" if part is None else _shown(part) for part in (tree.start, tree.stop, tree.step))
+    if isinstance(tree, np.ndarray):
+        return f"{tree.dtype}{list(tree.shape)}"
+    if isinstance(tree, Wrapped):
+        return f"tensor({tree.value})"
+    if callable(tree) and hasattr(tree, "__name__"):
+        return str(tree.__name__)
+    return repr(tree)

@@ -1,0 +1,373 @@
+"""Replay: a Program as a straight Python function of NumPy calls that write into buffers made beforehand.
+
+What is decided here, once: which results are views, and so cost nothing on a run; which buffer each other result is
+written to, where one whose content nobody needs any more is used again, in place if an operand of the same layout dies;
+and which results go straight to a parameter's own array.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_np.compiler.capture import copied
+from tinygrad_np.compiler.program import Call, Program, Value, Wrapped, replaced, values_in
+from tinygrad_np.core import Tensor, converted, getitem, updated
+from tinygrad_np.graph import Leaf, Pending, next_number
+from tinygrad_np.rules.indexing import reads_twice, scattered
+
+__all__ = ["Replay"]
+
+_REDUCTIONS = {np.sum: np.add.reduce, np.max: np.maximum.reduce, np.min: np.minimum.reduce, np.prod: np.multiply.reduce}
+_ALIGNMENT = 64
+
+
+class Replay:
+    """Makes a program's calls.
+
+    Attributes
+    ----------
+    source : str
+        The Python function that it runs.
+    buffers : list of ndarray
+        All memory that it allocates.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.buffers: list[np.ndarray[Any, Any]] = []
+        self._names: dict[str, Any] = {}
+        self._lines: list[str] = []
+        self._fixed: dict[Value, Any] = {}  # values that are the same array on every run
+        self._local: dict[Value, str] = {}  # values that are not, and the variable that holds them
+        self._owner: dict[Value, Value] = {}  # the value whose buffer a view looks into
+        self._buffer_of: dict[Value, int] = {}
+        self._free: dict[int, list[int]] = {}
+        self._last = self._last_uses()
+        self._returned = set(values_in(program.outputs))
+        self._targets = {value: target for target, value in program.stores.items()}
+        for value in program.values:
+            if value.kind in ("storage", "constant"):
+                self._fixed[value] = value.source
+            elif value.kind == "grad":
+                self._local[value] = f"g{value.number}"
+                self._lines.append(f"g{value.number} = gradient({self._name(value.source, 'leaf')})")
+            else:
+                self._local[value] = f"x{value.number}"
+        for position, call in enumerate(program.calls):
+            self._emit(call, position)
+            self._release(call, position)
+        self._finish()
+        arguments = ", ".join(f"x{v.number}" for v in program.values if v.kind == "input")
+        body = "\n    ".join(self._lines or ["pass"])
+        self.source = f"def replay({arguments}):\n    {body}\n"
+        namespace = {**self._names, "gradient": _gradient, "Pending": Pending, "next_number": next_number}
+        exec(compile(self.source, "<tinygrad_np program>", "exec"), namespace)
+        self._run: Callable[..., Any] = namespace["replay"]
+        self._positions = [v.source for v in program.values if v.kind == "input"]
+        self._ignored = program.ignored
+
+    def __call__(self, inputs: list[Any]) -> Any:
+        """Run it on the leaves of the arguments."""
+        given = [inputs[position] for position in self._positions]
+        if not self._ignored:
+            return self._run(*given)
+        with np.errstate(**self._ignored):
+            return self._run(*given)
+
+    def __str__(self) -> str:
+        def place(value: Value) -> str:
+            buffer = self._buffer_of.get(self._owner.get(value, value))
+            return "" if buffer is None else f"  # buffer {buffer}"
+
+        program = self.program
+        head = [f"{v}: {v.dtype}{list(v.shape)} = {v.kind}" for v in program.values]
+        calls = [f"{call}{place(call.results[0]) if call.results else ''}" for call in program.calls]
+        tail = str(Program(outputs=program.outputs, stores=program.stores, grads=program.grads))
+        return "\n".join([*head, *calls, tail])
+
+    # What lives how long
+
+    def _last_uses(self) -> dict[Value, float]:
+        """After which call the memory of each value is not needed any more."""
+        last: dict[Value, float] = {}
+        for position, call in enumerate(self.program.calls):
+            for result in call.results:
+                for operand in call.operands:
+                    if _overlap(result.like, operand.like):
+                        self._owner[result] = self._owner.get(operand, operand)
+            for value in [*call.operands, *call.results]:
+                last[self._owner.get(value, value)] = position
+        for value in self.program.kept():
+            last[self._owner.get(value, value)] = math.inf
+        return last
+
+    def _release(self, call: Call, position: int) -> None:
+        for value in {self._owner.get(v, v) for v in [*call.operands, *call.results]}:
+            if value in self._buffer_of and self._last[value] == position:
+                number = self._buffer_of[value]
+                self._free.setdefault(self.buffers[number].nbytes, []).append(number)
+
+    # One call
+
+    def _emit(self, call: Call, position: int) -> None:
+        operands = call.operands
+        if len(call.results) == 1 and not call.effect:
+            (result,) = call.results
+            if result in self._owner and all(v in self._fixed for v in operands):
+                args, kwargs = replaced((call.args, call.kwargs), self._fixed.__getitem__)
+                view = call.function(*args, **kwargs)
+                if _overlap(view, self._fixed[self._owner[result]]) or view.size == 0:
+                    self._fixed[result] = view
+                    return
+            if result not in self._owner and isinstance(result.like, np.ndarray) and self._into(call, result, position):
+                return
+        self._fresh(call)
+
+    def _fresh(self, call: Call) -> None:
+        """Let the call make its own result."""
+        line = f"{self._name(call.function)}({self._arguments(call.args, call.kwargs)})"
+        if call.dtype is not None and call.results[0].dtype == call.dtype:
+            line = f"{self._name(np.asarray)}({line}, {self._name(call.dtype)})"
+        names = []
+        for result in call.results:
+            self._local[result] = f"v{result.number}"
+            names.append(f"v{result.number}")
+        self._lines.append(f"{', '.join(names)} = {line}" if names else line)
+
+    def _into(self, call: Call, result: Value, position: int) -> bool:
+        """Write the result to a buffer, or say that this function cannot."""
+        function = call.function
+        is_ufunc = isinstance(function, np.ufunc) and function.nout == 1 and not call.kwargs
+        if result in self._returned:
+            return False  # the caller may keep it
+        if is_ufunc:
+            out = self._out(call, result, position, in_place=function.signature is None)
+            casting = ', casting="same_kind"' if call.dtype is not None else ""
+            self._line(function, call.args, out, casting)
+        elif function in _REDUCTIONS and not call.kwargs.keys() - {"axis", "keepdims"} and len(call.args) == 1:
+            out = self._out(call, result, position)
+            axis, keepdims = call.kwargs.get("axis"), call.kwargs.get("keepdims", False)
+            reduced = f"{self._arguments(call.args, {})}, {axis!r}, None, {self._array(out)}, {bool(keepdims)}"
+            self._lines.append(f"{self._name(_REDUCTIONS[function])}({reduced})")
+        elif function in (_plain(converted), copied, np.copy) and len(call.args) == 1:
+            out = self._out(call, result, position)
+            source = self._arguments(call.args, {})
+            self._lines.append(f'{self._name(np.copyto)}({self._array(out)}, {source}, casting="unsafe")')
+        elif function is _plain(getitem) and _is_gather(call):
+            out = self._out(call, result, position)
+            source = self._arguments((call.args[0], call.kwargs["index"]), {})
+            self._lines.append(f"{self._name(_gather)}({source}, {self._array(out)})")
+        elif function is np.take and _is_gather(call):
+            out = self._out(call, result, position)
+            self._lines.append(f"{self._name(_gather)}({self._arguments(call.args[:2], {})}, {self._array(out)})")
+        elif function is _plain(updated):
+            out = self._out(call, result, position, in_place=True, only=call.args[0])
+            target = self._array(out)
+            if self._fixed.get(call.args[0]) is not out:
+                self._lines.append(f"{self._name(np.copyto)}({target}, {self._arguments(call.args[:1], {})})")
+            index, value = call.kwargs["index"], call.args[1]
+            self._lines.append(f"{target}[{self._argument(index)}] = {self._argument(value)}")
+        elif function is _plain(scattered) and not call.args[0].dtype.hasobject:
+            out = self._out(call, result, position)
+            self._lines.append(f"{self._name(_scatter)}({self._arguments(call.args, call.kwargs)}, out={self._array(out)})")
+        else:
+            return False
+        self._fixed[result] = out
+        return True
+
+    def _line(self, function: Any, args: Any, out: Any, more: str) -> None:
+        self._lines.append(f"{self._name(function)}({self._arguments(args, {})}, {self._array(out)}{more})")
+
+    def _out(
+        self, call: Call, result: Value, position: int, *, in_place: bool = False, only: Any = None
+    ) -> np.ndarray[Any, Any]:
+        """Where the result goes: a parameter's own array, an operand that dies, or a buffer."""
+        target = self._targets.get(result)
+        if target is not None and self._may_overwrite(target, call, result, position, in_place):
+            return target.source  # type: ignore[no-any-return]
+        if in_place:
+            for operand in [only] if only is not None else call.operands:
+                if isinstance(operand, Value) and self._dies(operand, position) and _same_layout(operand, result):
+                    # The buffer goes on under another name, and is not free after all.
+                    self._buffer_of[result] = self._buffer_of.pop(operand)
+                    return self._fixed[operand]  # type: ignore[no-any-return]
+        nbytes = _rounded(result.like.nbytes)
+        free = self._free.get(nbytes)
+        if free:
+            number = free.pop()
+        else:
+            number = len(self.buffers)
+            self.buffers.append(_aligned(nbytes))
+        self._buffer_of[result] = number
+        return _laid_out(self.buffers[number], result.like)
+
+    def _dies(self, operand: Value, position: int) -> bool:
+        return operand in self._buffer_of and operand not in self._owner and self._last[operand] == position
+
+    def _may_overwrite(self, target: Value, call: Call, result: Value, position: int, in_place: bool) -> bool:
+        """Whether a result may be written to a parameter's array at once: nobody reads its old elements after that."""
+        last = self._last.get(target, -1)
+        if not _same_layout(target, result) or last > position:
+            return False
+        # Read by this very call: elementwise functions may read and write the same element.
+        return last < position or (in_place and not any(
+            self._owner.get(v, v) is target and v is not target for v in call.operands
+        ))
+
+    # The end
+
+    def _finish(self) -> None:
+        program = self.program
+        # What is stored may itself be another array's old content: read all before anything is written.
+        moved = [
+            (target, value) for target, value in program.stores.items() if self._fixed.get(value) is not target.source
+        ]
+        sources = []
+        for _, value in moved:
+            source = self._argument(value)
+            if self._owner.get(value, value).kind == "storage":
+                self._lines.append(f"s{value.number} = {source}.copy()")
+                source = f"s{value.number}"
+            sources.append(source)
+        for (target, _), source in zip(moved, sources, strict=True):
+            copyto = self._name(np.copyto)
+            self._lines.append(f'{copyto}({self._array(target.source)}, {source}, casting="same_kind")')
+        for leaf in dict.fromkeys(program.updated):
+            self._lines.append(f"{self._name(leaf, 'leaf')}.updated = next_number()")
+        for leaf, value in program.grads.items():
+            name = self._name(leaf, "leaf")
+            if value is None:
+                self._lines.append(f"{name}.grad = None")
+            elif value in self._buffer_of or self._owner.get(value) in self._buffer_of:
+                self._lines.append(f"{name}.grad = {self._name(Pending(self._fixed[value]), 'pending')}")
+            else:
+                self._lines.append(f"{name}.grad = {self._name(np.array)}({self._argument(value)})")
+        self._lines.append(f"return {self._result(program.outputs)}")
+
+    def _result(self, tree: Any) -> str:
+        if isinstance(tree, dict):
+            return f"{{{', '.join(f'{self._name(k)}: {self._result(v)}' for k, v in tree.items())}}}"
+        if isinstance(tree, list | tuple):
+            items = "".join(f"{self._result(item)}, " for item in tree)
+            if hasattr(tree, "_make"):
+                return f"{self._name(type(tree))}({items})"
+            return f"[{items}]" if isinstance(tree, list) else f"({items})"
+        if isinstance(tree, Wrapped):
+            return f"{self._name(Tensor)}({self._kept(tree.value)})"
+        return self._kept(tree) if isinstance(tree, Value) else self._name(tree)
+
+    def _kept(self, value: Value) -> str:
+        """A result that later runs leave alone."""
+        named = self._argument(value)
+        fresh = value in self._local and value not in self._owner and value.kind == "result"
+        return named if fresh else f"{self._name(_copy)}({named})"
+
+    # Names in the generated function
+
+    def _name(self, thing: Any, kind: str = "") -> str:
+        if thing is None or (isinstance(thing, bool | int | str) and not isinstance(thing, np.generic)):
+            return repr(thing)
+        name = f"{kind or getattr(thing, '__name__', '') or 'c'}_{id(thing):x}"
+        name = "".join(c if c.isidentifier() or c.isdigit() else "_" for c in name)
+        name = f"_{name}" if name[0].isdigit() else name
+        self._names[name] = thing
+        return name
+
+    def _array(self, array: Any) -> str:
+        return self._name(array, "b")
+
+    def _argument(self, tree: Any) -> str:
+        if isinstance(tree, Value):
+            return self._local[tree] if tree in self._local else self._array(self._fixed[tree])
+        if isinstance(tree, tuple):
+            return f"({''.join(f'{self._argument(item)}, ' for item in tree)})"
+        if isinstance(tree, list):
+            return f"[{', '.join(map(self._argument, tree))}]"
+        if isinstance(tree, dict):
+            return f"{{{', '.join(f'{k!r}: {self._argument(v)}' for k, v in tree.items())}}}"
+        if isinstance(tree, slice):
+            return f"slice({', '.join(self._argument(part) for part in (tree.start, tree.stop, tree.step))})"
+        return self._name(tree)
+
+    def _arguments(self, args: Any, kwargs: dict[str, Any]) -> str:
+        return ", ".join([*map(self._argument, args), *(f"{k}={self._argument(v)}" for k, v in kwargs.items())])
+
+
+def _gradient(leaf: Leaf) -> Any:
+    gradient: Any = leaf.grad
+    return gradient.array() if isinstance(gradient, Pending) else gradient
+
+
+def _copy(value: Any) -> Any:
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
+def _plain(function: Any) -> Any:
+    return function.__wrapped__
+
+
+def _overlap(a: Any, b: Any) -> bool:
+    return isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and bool(np.may_share_memory(a, b))
+
+
+def _same_layout(a: Value, b: Value) -> bool:
+    x, y = a.like, b.like
+    return (
+        isinstance(x, np.ndarray)
+        and isinstance(y, np.ndarray)
+        and (x.shape, x.dtype, x.strides) == (y.shape, y.dtype, y.strides)
+    )
+
+
+def _rounded(nbytes: int) -> int:
+    return max(_ALIGNMENT, -(-nbytes // _ALIGNMENT) * _ALIGNMENT)
+
+
+def _aligned(nbytes: int) -> np.ndarray[Any, Any]:
+    raw = np.empty(nbytes + _ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % _ALIGNMENT
+    return raw[start : start + nbytes]
+
+
+def _laid_out(buffer: np.ndarray[Any, Any], like: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The buffer as an array with the shape, dtype and order of axes in memory of another."""
+    order = sorted(range(like.ndim), key=lambda axis: -abs(like.strides[axis]))
+    flat = buffer[: like.nbytes].view(like.dtype)
+    return flat.reshape([like.shape[axis] for axis in order]).transpose(np.argsort(order))
+
+
+def _is_gather(call: Call) -> bool:
+    """Whole rows named by one array of integers."""
+    if len(call.args) == 2 and call.kwargs.get("axis") == 0 and call.kwargs.keys() == {"axis"}:
+        source, index = call.args
+    elif len(call.args) == 1 and call.kwargs.keys() == {"index"}:
+        source, index = call.args[0], call.kwargs["index"]
+    else:
+        return False
+    return (
+        isinstance(source, Value)
+        and isinstance(index, Value)
+        and isinstance(index.like, np.ndarray)
+        and index.dtype.kind in "iu"
+        and index.like.ndim >= 1
+    )
+
+
+def _gather(source: Any, index: Any, out: Any) -> None:
+    """``source[index]`` into a buffer: np.take writes there at once only if it need not check the index."""
+    if index.size and (index.min() < 0 or index.max() >= len(source)):
+        np.copyto(out, source[index])  # counts from the end, or raises
+    else:
+        np.take(source, index, axis=0, out=out, mode="clip")
+
+
+def _scatter(g: Any, *, index: Any, shape: Any, out: Any) -> None:
+    out.fill(0)
+    if reads_twice(index):
+        np.add.at(out, index, g)
+    else:
+        out[index] = g
