@@ -3,7 +3,21 @@
 A new rule needs a line here, or ``test_rules.py`` fails and says so; the line is all the testing that it needs.
 """
 
-from cases import creation, elementwise, fused, indexing, movement, padding, products, reductions, shapes
+from cases import (
+    creation,
+    cumulative,
+    elementwise,
+    fft,
+    fused,
+    indexing,
+    movement,
+    nan_reductions,
+    padding,
+    products,
+    reductions,
+    shapes,
+    sorting,
+)
 from cases.case import Case, case
 
 __all__ = ["CASES", "Case", "case"]
@@ -17,5 +31,9 @@ CASES: list[Case] = [
     *padding.CASES,
     *creation.CASES,
     *products.CASES,
+    *cumulative.CASES,
+    *fft.CASES,
+    *nan_reductions.CASES,
+    *sorting.CASES,
     *fused.CASES,
 ]

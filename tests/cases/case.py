@@ -62,12 +62,21 @@ def _distinct(rng: np.random.Generator, shape: tuple[int, ...], position: int) -
     return 0.2 * (rng.permutation(size).reshape(shape) - size / 2) + 0.07 * (position + 1)
 
 
+def _gappy(rng: np.random.Generator, shape: tuple[int, ...], position: int) -> np.ndarray:
+    values = _distinct(rng, shape, position)
+    gaps = np.arange(values.size).reshape(shape) % 3 == 1
+    if shape:
+        gaps[..., 0] = False  # no row is empty
+    return np.where(gaps, np.nan, values)
+
+
 _DOMAINS: dict[str, _Draw] = {
     "A": _signed,
     "positive": _between(0.4, 2.0),
     "inside": _between(-0.8, 0.8),
     "above_one": _between(1.2, 3.0),
     "distinct": _distinct,
+    "gappy": _gappy,
 }
 
 
@@ -94,6 +103,11 @@ def above_one(*shape: int) -> Argument:
 def distinct(*shape: int) -> Argument:
     """Numbers well apart from one another, and from those of every other `distinct` argument."""
     return Argument(shape, "distinct")
+
+
+def gappy(*shape: int) -> Argument:
+    """Distinct numbers with NaN among them, but in no row only NaN."""
+    return Argument(shape, "gappy")
 
 
 def at(*values: float) -> Argument:

@@ -84,7 +84,7 @@ CASES = [
     case(np.var, A(2, 3), axis=1, where=np.array([True, True, False]), complex=True),
     case(np.var, A(2, 3), where=MASK, ddof=1),
     case(np.var, A(2, 3), axis=1, mean=A(2, 1), complex=True),
-    case(np.var, A(2, 3), axis=0, mean=A(1, 3), ddof=1, keepdims=True, where=np.array([[True], [True]])),
+    case(np.var, A(2, 3), axis=0, mean=A(1, 3), ddof=1, keepdims=True, where=np.array([[True], [True]]), complex=True),
     case(np.var, A(3), dtype=np.float64, exempt={"float32": WIDE}),
     case(np.var, A()),
     case(np.var, A(0, 3), axis=1),

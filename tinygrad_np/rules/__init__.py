@@ -1,5 +1,31 @@
 """The derivative table, one page a family. Importing this package fills it."""
 
-from tinygrad_np.rules import creation, elementwise, indexing, movement, padding, products, reductions, shapes
+from tinygrad_np.rules import (
+    creation,
+    cumulative,
+    elementwise,
+    fft,
+    indexing,
+    movement,
+    nan_reductions,
+    padding,
+    products,
+    reductions,
+    shapes,
+    sorting,
+)
 
-__all__ = ["creation", "elementwise", "indexing", "movement", "padding", "products", "reductions", "shapes"]
+__all__ = [
+    "creation",
+    "cumulative",
+    "elementwise",
+    "fft",
+    "indexing",
+    "movement",
+    "nan_reductions",
+    "padding",
+    "products",
+    "reductions",
+    "shapes",
+    "sorting",
+]

@@ -13,8 +13,8 @@ _ALL = True  # the default of where=
 
 
 def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
-    """An ``axis`` argument as a tuple of axes that count from 0; None means all of them."""
-    if axis is None:
+    """An ``axis`` argument as a tuple of axes that count from 0; None means all of them, and so does 0 of a scalar."""
+    if axis is None or ndim == 0:
         return tuple(range(ndim))
     return tuple(a % ndim for a in (axis if isinstance(axis, tuple | list) else (axis,)))
 
@@ -31,6 +31,11 @@ def spread(g: Any, shape: tuple[int, ...], axis: Any, where: Any = _ALL) -> Any:
     return g if where is _ALL else np.where(where, g, 0)
 
 
+def real_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype of the real and imaginary parts; of real numbers their own."""
+    return np.empty(0, dtype).real.dtype
+
+
 def count(a: Any, axis: Any, where: Any = _ALL) -> Any:
     """How many elements each result of a reduction was made from, in a shape that broadcasts against the input.
 
@@ -39,7 +44,7 @@ def count(a: Any, axis: Any, where: Any = _ALL) -> Any:
     """
     axes = axes_of(axis, a.ndim)
     if where is not _ALL:
-        dtype = np.result_type(a.dtype, np.float32)
+        dtype = np.result_type(real_dtype(a.dtype), np.float32)
         return np.sum(np.broadcast_to(where, a.shape), axis=axes, keepdims=True, dtype=dtype)
     return math.prod(a.shape[axis] for axis in axes)
 
@@ -121,7 +126,8 @@ def _prod_rule(
     rows = x.transpose(kept + axes).reshape(*(a.shape[i] for i in kept), count(a, axis))
     others = product_of_others(rows).reshape(tuple(a.shape[i] for i in kept + axes))
     others = others.transpose(np.argsort(kept + axes))
-    return spread(g, a.shape, axis, where) * (others * initial).conjugate()
+    factor = 1 if initial is None else initial
+    return spread(g, a.shape, axis, where) * (others * factor).conjugate()
 
 
 defvjp(np.prod, _prod_rule)
