@@ -16,7 +16,7 @@ from tinygrad_np.errors import FreedGraphError, MissingRuleError, RuleError, Sta
 from tinygrad_np.graph import Leaf, Node, Pick, Rule, Spec
 from tinygrad_np.signatures import rule_name
 
-__all__ = ["Wrap", "summed_to", "walk", "zero"]
+__all__ = ["Wrap", "reachable", "summed_to", "walk", "zero"]
 
 Array = Any  # an ndarray, a NumPy scalar, or a Tensor where rules are being recorded
 Wrap = Callable[[Any, Node], Any]  # makes a Tensor of an array and its node
@@ -57,8 +57,10 @@ def walk(
     """
     found: dict[Node, Array] = {}
     sums: set[Node] = set()  # nodes whose cotangent is a sum made here, which may be added to in place
+    # Unless something else than an array may follow: where rules are recorded, or called on a batch of cotangents.
+    in_place = wrap is None and all(isinstance(g, np.ndarray | np.generic) for g in cotangents.values())
     masked: set[Node] = set()  # nodes of which np.where or the like used only some elements
-    order = _reachable(cotangents, boundary)
+    order = reachable(cotangents, boundary)
     updated = [node for node in order if node.__class__ is Leaf and node.updated]
     newest_update = max((leaf.updated for leaf in updated), default=0)
     useful = None  # the nodes that lead to a target; None: all of them do
@@ -120,14 +122,14 @@ def walk(
                     np.add(cotangents[parent], gradient, out=cotangents[parent])
                 else:
                     cotangents[parent] = total = cotangents[parent] + gradient
-                    if wrap is None and total.__class__ is np.ndarray:  # where rules are recorded, a Tensor may follow
+                    if in_place and total.__class__ is np.ndarray:
                         sums.add(parent)
             if not retain:
                 node.parents, node.inputs, node.output = (), None, None
     return found
 
 
-def _reachable(roots: Iterable[Node], boundary: int) -> list[Node]:
+def reachable(roots: Iterable[Node], boundary: int) -> list[Node]:
     """What the roots were computed from, and the roots themselves, newest first."""
     order = list(roots)
     seen = set(order)
