@@ -12,6 +12,12 @@ from tinygrad_np.core import defvjp, primitive
 from tinygrad_np.rules.handlers import composite
 from tinygrad_np.rules.indexing import arrayed
 
+
+def adjoint(x: Any) -> Any:
+    """The conjugate transpose of each matrix."""
+    return np.swapaxes(x, -1, -2).conjugate()
+
+
 # np.matmul: a rule may leave batch axes that were broadcast, for the walk to sum over.
 
 
@@ -20,7 +26,7 @@ def _matmul_left(g: Any, _y: Any, _x0: Any, x1: Any) -> Any:
         return g[..., None] * x1.conjugate()
     if _x0.ndim == 1:
         return _without_batch((x1.conjugate() @ g[..., None])[..., 0])
-    return g @ np.swapaxes(x1, -1, -2).conjugate()
+    return g @ adjoint(x1)
 
 
 def _matmul_right(g: Any, _y: Any, x0: Any, _x1: Any) -> Any:
@@ -28,7 +34,7 @@ def _matmul_right(g: Any, _y: Any, x0: Any, _x1: Any) -> Any:
         return g.reshape(-1) @ x0.conjugate().reshape(g.size, x0.shape[-1])
     if x0.ndim == 1:
         return x0.conjugate()[:, None] * g[..., None, :]
-    return np.swapaxes(x0, -1, -2).conjugate() @ g
+    return adjoint(x0) @ g
 
 
 def _without_batch(gradient: Any) -> Any:
@@ -57,6 +63,16 @@ def _inner(a: Any, b: Any, /) -> Any:
 @composite(np.outer)
 def _outer(a: Any, b: Any, out: Any = None) -> Any:
     return np.ravel(a)[:, None] * np.ravel(b)[None, :]
+
+
+@composite(np.kron)
+def _kron(a: Any, b: Any) -> Any:
+    a, b = arrayed(a), arrayed(b)
+    ndim = max(a.ndim, b.ndim)
+    shape_a, shape_b = ((1,) * (ndim - x.ndim) + x.shape for x in (a, b))
+    pairs = list(zip(shape_a, shape_b, strict=True))
+    product = a.reshape([n for i, _ in pairs for n in (i, 1)]) * b.reshape([n for _, j in pairs for n in (1, j)])
+    return product.reshape([i * j for i, j in pairs])
 
 
 @composite(np.vdot)
