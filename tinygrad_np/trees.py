@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import copy
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-__all__ = ["leaves", "map_leaves", "paths", "rebuild"]
+from tinygrad_np.errors import ShapeError
+
+__all__ = ["leaves", "map_leaves", "matched", "paths", "rebuild"]
 
 
 def leaves(tree: Any) -> list[Any]:
@@ -46,14 +49,19 @@ def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
     {'w': [2, 3], 'b': (4,)}
     """
     if isinstance(tree, dict):
-        return {key: map_leaves(function, item) for key, item in tree.items()}
+        items = {key: map_leaves(function, item) for key, item in tree.items()}
+        if type(tree) is dict:
+            return items
+        like = copy.copy(tree)  # an ordered or default dict stays one
+        like.update(items)
+        return like
     if isinstance(tree, list | tuple):
-        items = [map_leaves(function, item) for item in tree]
-        return type(tree)._make(items) if hasattr(tree, "_make") else type(tree)(items)
+        results = [map_leaves(function, item) for item in tree]
+        return type(tree)._make(results) if hasattr(tree, "_make") else type(tree)(results)
     return function(tree)
 
 
-def rebuild(tree: Any, new_leaves: list[Any]) -> Any:
+def rebuild(tree: Any, new_leaves: Sequence[Any]) -> Any:
     """The same structure with other leaves.
 
     Examples
@@ -63,3 +71,44 @@ def rebuild(tree: Any, new_leaves: list[Any]) -> Any:
     """
     supply = iter(new_leaves)
     return map_leaves(lambda _: next(supply), tree)
+
+
+def matched(tree: Any, pattern: Any, path: str = "") -> list[Any]:
+    """The leaves of a structure in the order of another one that it has to agree with; dicts agree by key.
+
+    Where the pattern has a leaf, the tree may have anything: a list of numbers stands for an array.
+
+    Raises
+    ------
+    ShapeError
+        If the structures differ; it says where.
+
+    Examples
+    --------
+    >>> matched({"b": (3,), "w": [1, 2]}, {"w": [0, 0], "b": (0,)})
+    [1, 2, 3]
+    """
+    if isinstance(pattern, dict):
+        if not isinstance(tree, dict) or tree.keys() != pattern.keys():
+            raise ShapeError(f"{_here(path)}a dict with the keys {list(pattern)} was expected, not {_described(tree)}")
+        return [leaf for key, part in pattern.items() for leaf in matched(tree[key], part, f"{path}[{key!r}]")]
+    if isinstance(pattern, list | tuple):
+        if not isinstance(tree, list | tuple) or len(tree) != len(pattern):
+            raise ShapeError(
+                f"{_here(path)}a {type(pattern).__name__} of {len(pattern)} was expected, not {_described(tree)}"
+            )
+        pairs = enumerate(zip(tree, pattern, strict=True))
+        return [leaf for i, (item, part) in pairs for leaf in matched(item, part, f"{path}[{i}]")]
+    return [tree]
+
+
+def _here(path: str) -> str:
+    return f"at {path}, " if path else ""
+
+
+def _described(tree: Any) -> str:
+    if isinstance(tree, dict):
+        return f"one with {list(tree)}"
+    if isinstance(tree, list | tuple):
+        return f"a {type(tree).__name__} of {len(tree)}"
+    return f"{tree.dtype}{tree.shape}" if hasattr(tree, "shape") and hasattr(tree, "dtype") else repr(tree)
