@@ -80,7 +80,7 @@ class Adam(Optimizer):
         self._means, self._squares = zeros_like(self.parameters), zeros_like(self.parameters)
         # Each parameter has its own count, as one that has no gradient at first starts later.
         self._counts = [np.zeros(()) for _ in self.parameters]
-        self._corrections = np.zeros(()), np.zeros(())
+        self._corrections = [np.zeros(()), np.zeros(())]
         # An array, unlike a Python number, widens the dtype of what it multiplies: it must be in the parameter's own.
         self._rates, self._floors = ([np.zeros((), p.dtype) for p in self.parameters] for _ in range(2))
 

@@ -1,0 +1,345 @@
+"""What every optimiser does: find minima, in place and without allocating, and refuse what it cannot optimise."""
+
+import gc
+import tracemalloc
+
+import numpy as np
+import pytest
+
+import tinygrad_np as tg
+from tinygrad_np import nn, optim
+from tinygrad_np.graph import Node
+
+MAKERS = {
+    "SGD": lambda p, lr: optim.SGD(p, lr),
+    "SGD with momentum": lambda p, lr: optim.SGD(p, lr, momentum=0.9),
+    "SGD with Nesterov": lambda p, lr: optim.SGD(p, lr, momentum=0.9, nesterov=True),
+    "SGD with everything": lambda p, lr: optim.SGD(p, lr, momentum=0.9, nesterov=True, weight_decay=1e-4),
+    "Adam": lambda p, lr: optim.Adam(p, lr),
+    "Adam with decay": lambda p, lr: optim.Adam(p, lr, weight_decay=1e-4),
+}
+every = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+
+
+def leaf(values, dtype=np.float64):
+    return tg.tensor(np.array(values, dtype), requires_grad=True)
+
+
+def minimise(optimiser, parameter, loss, steps):
+    for _ in range(steps):
+        optimiser.zero_grad()
+        loss(parameter).backward()
+        optimiser.step()
+
+
+def parabola(w):
+    return np.sum(np.array([1.0, 3.0, 0.5]) * (w - np.array([1.0, -2.0, 3.0])) ** 2)
+
+
+def rosenbrock(w):
+    return (1 - w[0]) ** 2 + 100 * (w[1] - w[0] ** 2) ** 2
+
+
+# ------------------------------------------------------------------------------------------------------------- minima
+
+
+@pytest.mark.parametrize(
+    ("make", "lr"),
+    [("SGD", 0.1), ("SGD with momentum", 0.02), ("SGD with Nesterov", 0.02), ("Adam", 0.1)],
+)
+def test_the_minimum_of_a_parabola_is_reached(make, lr):
+    w = leaf([0.0, 0.0, 0.0])
+    minimise(MAKERS[make]([w], lr), w, parabola, 1000)
+    np.testing.assert_allclose(w.data, [1, -2, 3], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("make", "lr", "steps"),
+    [
+        ("SGD", 1.5e-3, 13_000),
+        ("SGD with momentum", 5e-4, 4_000),
+        ("SGD with Nesterov", 5e-4, 4_000),
+        ("Adam", 0.05, 4_000),
+    ],
+)
+def test_the_minimum_of_rosenbrocks_valley_is_reached(make, lr, steps):
+    w = leaf([-1.2, 1.0])
+    minimise(MAKERS[make]([w], lr), w, rosenbrock, steps)
+    np.testing.assert_allclose(w.data, [1, 1], atol=1e-3)
+
+
+# ----------------------------------------------------------------------------------------------------------- in place
+
+
+@every
+def test_a_step_writes_into_the_parameters_own_array_and_leaves_the_gradient_alone(make):
+    w = leaf([[1.0, 2.0], [3.0, 4.0]])
+    array = w.data
+    np.sum(w * w).backward()
+    gradient, before = w.grad, w.grad.copy()
+    make([w], 0.1).step()
+    assert w.data is array
+    assert not np.any(array == [[1, 2], [3, 4]])
+    assert w.grad is gradient
+    np.testing.assert_array_equal(gradient, before)
+    assert w.is_leaf
+    assert w.requires_grad
+
+
+@every
+def test_backward_through_a_graph_from_before_the_step_is_refused(make):
+    w = leaf([1.0, 2.0])
+    optimiser = make([w], 0.1)
+    old = np.sum(w * w)
+    np.sum(w * w).backward()
+    optimiser.step()
+    with pytest.raises(tg.errors.StaleGraphError):
+        old.backward()
+
+
+@every
+def test_no_graph_grows(make):
+    w = leaf([1.0, 2.0, 0.0])
+    optimiser = make([w], 1e-3)
+
+    def nodes():
+        gc.collect()
+        return sum(isinstance(found, Node) for found in gc.get_objects())
+
+    minimise(optimiser, w, parabola, 3)
+    before = nodes()
+    minimise(optimiser, w, parabola, 50)
+    assert nodes() == before
+
+
+@every
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_step_allocates_nothing(make, dtype):
+    """Nothing that grows with the parameters: a hundredth of the smaller one would be seen."""
+    parameters = [leaf(np.ones((300, 400)), dtype), leaf(np.ones(300_000), dtype)]
+    optimiser = make(parameters, 1e-3)
+    for p in parameters:
+        p.grad = np.ones(p.shape, dtype)
+    optimiser.step()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    optimiser.step()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak - before < parameters[0].size * parameters[0].dtype.itemsize / 100
+
+
+@every
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_every_array_has_its_parameters_dtype(make, dtype):
+    w = leaf([1.0, 2.0], dtype)
+    optimiser = make([w], 0.1)
+    w.grad = np.array([1.0, -1.0], dtype)
+    optimiser.step()
+    assert w.dtype == dtype
+    state = [a for value in vars(optimiser).values() if isinstance(value, list) for a in value]
+    wide = {a.dtype for a in state if isinstance(a, np.ndarray) and a.ndim}
+    assert wide <= {np.dtype(dtype)}
+
+
+@every
+def test_float32_takes_the_steps_of_float64_up_to_rounding(make):
+    narrow, wide = leaf([1.0, -2.0], np.float32), leaf([1.0, -2.0])
+    for w in (narrow, wide):
+        minimise(make([w], 0.01), w, lambda w: np.sum(w * w), 20)
+    np.testing.assert_allclose(narrow.data, wide.data, rtol=1e-5)
+
+
+@every
+def test_parameters_of_any_layout_and_shape_are_updated(make):
+    values = np.random.default_rng(0).normal(size=(3, 4))
+    plain, fortran = leaf(values), tg.tensor(np.asfortranarray(values), requires_grad=True)
+    scalar, empty = leaf(2.0), leaf(np.ones((0, 3)))
+    for p in (plain, fortran, scalar, empty):
+        optimiser = make([p], 0.1)
+        for _ in range(3):
+            p.grad = np.array(2 * p.data)
+            optimiser.step()
+    np.testing.assert_array_equal(fortran.data, plain.data)
+    assert scalar.shape == ()
+    assert scalar.item() < 2
+
+
+@every
+def test_several_parameters_are_optimised_as_each_alone(make):
+    """They share memory to compute in, but nothing else."""
+    starts = [[1.0, 2.0, 3.0], [[4.0], [5.0]], 6.0]
+    together = [leaf(values) for values in starts]
+    alone = [leaf(values) for values in starts]
+    optimisers = [make(together, 0.1), *(make([p], 0.1) for p in alone)]
+    for _ in range(4):
+        for optimiser in optimisers:
+            for p in optimiser.parameters:
+                p.grad = np.array(p.data**2)
+            optimiser.step()
+    for a, b in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(a.data, b.data)
+
+
+@every
+def test_the_same_run_twice_is_the_same_bit_for_bit(make):
+    ends = []
+    for _ in range(2):
+        tg.manual_seed(0)
+        model = nn.Sequential(nn.Dense(5, 8), nn.ReLU(), nn.Dense(8, 3))
+        optimiser = make(model.parameters(), 0.01)
+        x = np.random.default_rng(0).normal(size=(16, 5)).astype(np.float32)
+        for _ in range(10):
+            optimiser.zero_grad()
+            nn.cross_entropy(model(x), np.arange(16) % 3).backward()
+            optimiser.step()
+        ends.append(b"".join(p.data.tobytes() for p in model.parameters()))
+    assert ends[0] == ends[1]
+
+
+# ------------------------------------------------------------------------------------------- gradients, learning rate
+
+
+@every
+def test_parameters_without_a_gradient_are_skipped(make):
+    used, unused = leaf([1.0]), leaf([2.0])
+    optimiser = make([used, unused], 0.1)
+    np.sum(used * used).backward()
+    optimiser.step()
+    assert used.item() < 1
+    assert unused.item() == 2
+
+
+@every
+def test_zero_grad_forgets_the_gradients(make):
+    w = leaf([1.0, 2.0])
+    optimiser = make([w], 0.1)
+    np.sum(w).backward()
+    optimiser.zero_grad()
+    assert w.grad is None
+    optimiser.step()
+    np.testing.assert_array_equal(w.data, [1, 2])
+
+
+@every
+def test_the_learning_rate_can_be_read_and_set_between_steps(make):
+    w = leaf([1.0])
+    optimiser = make([w], 0.25)
+    assert optimiser.lr == 0.25
+    assert type(optimiser.lr) is float
+    w.grad = np.array([1.0])
+    optimiser.lr = 0
+    optimiser.step()
+    assert w.item() == 1
+    optimiser.lr = 0.5
+    optimiser.step()
+    assert w.item() < 1
+
+
+@every
+def test_what_changes_between_steps_is_in_arrays(make):
+    """A replayed step sees what is in an array, and would not see a Python number change."""
+    w = leaf([1.0, 2.0])
+    optimiser = make([w], 0.1)
+
+    def all_but_arrays():
+        return {name: v for name, v in vars(optimiser).items() if not isinstance(v, list | np.ndarray)}
+
+    def arrays():
+        lists = [value for value in vars(optimiser).values() if isinstance(value, list)]
+        return [id(item) for items in lists for item in items]
+
+    before = all_but_arrays(), arrays()
+    w.grad = np.array([1.0, 1.0])
+    optimiser.step()
+    optimiser.lr = 0.2
+    optimiser.step()
+    assert (all_but_arrays(), arrays()) == before
+
+
+def test_it_prints_its_options():
+    w = leaf([1.0])
+    assert repr(optim.SGD([w], 0.1, momentum=0.9)) == (
+        "SGD(1 parameters, lr=0.1, momentum=0.9, weight_decay=0.0, nesterov=False)"
+    )
+    assert repr(optim.Adam([w])) == "Adam(1 parameters, lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0)"
+
+
+# ------------------------------------------------------------------------------------------------------------- errors
+
+
+@pytest.mark.parametrize("optimiser", [optim.SGD, optim.Adam])
+@pytest.mark.parametrize(
+    ("parameters", "error", "complaint"),
+    [
+        (list, ValueError, "there are no parameters to optimise; pass model.parameters"),
+        (lambda: nn.ReLU().parameters(), ValueError, "there are no parameters"),
+        (lambda: leaf([1.0]), TypeError, r"a list of tensors, not one tensor of shape \(1,\): write \[t\]"),
+        (lambda: [leaf([1.0]), np.ones(1)], TypeError, "parameter 1 is a ndarray, not a tensor"),
+        (lambda: [tg.tensor([1.0])], ValueError, r"parameter 0 of shape \(1,\) does not require a gradient: make it"),
+        (lambda: [leaf([1.0]), leaf([1.0]) * 2], ValueError, r"parameter 1 of shape \(1,\) is a result, not a leaf"),
+        (lambda: [leaf([1.0])] * 2, ValueError, "a parameter is there twice"),
+        (lambda: nn.Dense(2, 2).named_parameters(), TypeError, "parameter 0 is a tuple, not a tensor"),
+    ],
+)
+def test_what_cannot_be_optimised_is_refused(optimiser, parameters, error, complaint):
+    with pytest.raises(error, match=f"^{optimiser.__name__}: .*{complaint}") as caught:
+        optimiser(parameters(), lr=0.1)
+    assert isinstance(caught.value, tg.errors.TinygradError)
+
+
+@pytest.mark.parametrize("optimiser", [optim.SGD, optim.Adam])
+@pytest.mark.parametrize(
+    ("lr", "error", "complaint"),
+    [
+        (-0.1, ValueError, r"lr must be zero or above, and finite, not -0\.1"),
+        (float("nan"), ValueError, "lr must be zero or above, and finite, not nan"),
+        (float("inf"), ValueError, "lr must be zero or above, and finite, not inf"),
+        ("fast", TypeError, "lr must be a number, not 'fast'"),
+        (None, TypeError, "lr must be a number, not None"),
+    ],
+)
+def test_a_learning_rate_out_of_range_is_refused_at_once_and_later(optimiser, lr, error, complaint):
+    with pytest.raises(error, match=complaint):
+        optimiser([leaf([1.0])], lr=lr)
+    working = optimiser([leaf([1.0])], lr=0.5)
+    with pytest.raises(error, match=complaint):
+        working.lr = lr
+    assert working.lr == 0.5
+
+
+@pytest.mark.parametrize(
+    ("optimiser", "options", "complaint"),
+    [
+        (optim.SGD, {"momentum": 1.0}, r"SGD: momentum must be zero or above, and below 1, not 1\.0"),
+        (optim.SGD, {"momentum": -0.1}, "SGD: momentum must be zero or above"),
+        (optim.SGD, {"weight_decay": -1}, "SGD: weight_decay must be zero or above"),
+        (optim.SGD, {"nesterov": True}, r"nesterov looks ahead .* needs a momentum, not 0\.0"),
+        (optim.Adam, {"betas": (0.9, 1.0)}, r"Adam: betas\[1\] must be zero or above, and below 1, not 1\.0"),
+        (optim.Adam, {"betas": (-1, 0.9)}, r"Adam: betas\[0\] must be"),
+        (optim.Adam, {"eps": -1e-8}, "Adam: eps must be zero or above"),
+        (optim.Adam, {"weight_decay": float("nan")}, "Adam: weight_decay must be"),
+    ],
+)
+def test_options_out_of_range_are_refused(optimiser, options, complaint):
+    with pytest.raises(tg.errors.ShapeError, match=complaint):
+        optimiser([leaf([1.0])], lr=0.1, **options)
+
+
+@pytest.mark.parametrize("betas", [0.9, (0.9,), (0.9, 0.99, 0.999)])
+def test_betas_are_two(betas):
+    with pytest.raises(tg.errors.DtypeError, match="Adam: betas must be two numbers"):
+        optim.Adam([leaf([1.0])], betas=betas)
+
+
+def test_an_optimiser_of_ones_own_needs_only_an_update():
+    class Sign(optim.Optimizer):
+        def _update(self, i, parameter, gradient):
+            np.subtract(parameter, self.lr * np.sign(gradient), out=parameter)
+
+    w = leaf([1.0, -1.0])
+    np.sum(w * w).backward()
+    Sign([w], lr=0.25).step()
+    np.testing.assert_array_equal(w.data, [0.75, -0.75])
+    with pytest.raises(TypeError, match="abstract"):
+        optim.Optimizer([w], lr=0.25)
