@@ -7,7 +7,7 @@ import numpy as np
 
 from tinygrad_np.core import Differentiable, Tensor, defvjp, primitive, table
 from tinygrad_np.rules import reductions
-from tinygrad_np.rules.handlers import composite
+from tinygrad_np.rules.handlers import composite, plain
 from tinygrad_np.rules.indexing import arrayed
 from tinygrad_np.rules.sorting import aligned
 
@@ -87,7 +87,7 @@ def _average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fal
         weights = aligned(weights, a.shape, axis)
         dtype = np.result_type(a.dtype, weights.dtype, *([] if a.dtype.kind in "fc" else [np.float64]))
         total = np.sum(weights, axis=axis, dtype=dtype, keepdims=keepdims)
-        if np.any(total == 0):
+        if isinstance(plain(total), np.ndarray | np.generic) and np.any(plain(total) == 0):
             raise ZeroDivisionError(f"np.average: weights of shape {weights.shape} sum to zero, so there is no average")
         mean = np.sum(np.multiply(a, weights, dtype=dtype), axis=axis, keepdims=keepdims) / total
         total = np.broadcast_to(total, mean.shape)

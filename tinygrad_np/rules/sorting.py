@@ -12,6 +12,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from tinygrad_np.core import Tensor, defvjp, primitive, zero
+from tinygrad_np.methods import ArrayMethods
 from tinygrad_np.rules.handlers import composite, constant, plain
 from tinygrad_np.rules.indexing import along_axis, arrayed, scattered
 from tinygrad_np.rules.reductions import real_dtype, restored
@@ -174,11 +175,11 @@ def _neighbours(estimate: Estimate, a: Any, q: Sequence[Any], options: dict[str,
         position = _quantiles_last(estimate(ranks, *q, axis=-1, **options), shape)
     else:
         # Tensors stay in their dtype; but an array of float64 places even the last of many elements exactly.
-        dtype = real_dtype(a.dtype) if q and isinstance(q[0], Tensor) else np.float64
+        dtype = real_dtype(a.dtype) if q and isinstance(q[0], ArrayMethods) else np.float64
         position = np.reshape(estimate(np.arange(length, dtype=dtype), *q, **options), shape[-1])
     lower = np.floor(position).astype(np.intp)
     upper = np.minimum(lower + 1, length - 1)
-    if by_row or isinstance(position, Tensor):
+    if by_row or not isinstance(position, np.ndarray):
         order = np.argsort(a, axis=-1)
     else:
         order = np.argpartition(a, np.unique([lower, upper]), axis=-1)
