@@ -36,6 +36,7 @@ def walk(
     retain: bool,
     wrap: Wrap | None,
     boundary: int = 0,
+    masked_ends: bool = False,
 ) -> dict[Node, Array]:
     """Gradients of the leaves, or of other targets, given the cotangents of the outputs.
 
@@ -54,12 +55,14 @@ def walk(
         Run the rules on Tensors made with it, so that what they compute can be differentiated again.
     boundary : int
         Go no further than nodes with this number or a smaller one.
+    masked_ends : bool
+        Only some elements of the outputs were used, as by np.where.
     """
     found: dict[Node, Array] = {}
     sums: set[Node] = set()  # nodes whose cotangent is a sum made here, which may be added to in place
     # Unless something else than an array may follow: where rules are recorded, or called on a batch of cotangents.
     in_place = wrap is None and all(isinstance(g, np.ndarray | np.generic) for g in cotangents.values())
-    masked: set[Node] = set()  # nodes of which np.where or the like used only some elements
+    masked = set(cotangents if masked_ends else ())  # nodes of which np.where or the like used only some elements
     order = reachable(cotangents, boundary)
     updated = [node for node in order if node.__class__ is Leaf and node.updated]
     newest_update = max((leaf.updated for leaf in updated), default=0)
@@ -81,8 +84,11 @@ def walk(
             if kind is Pick:
                 # One output of a call with several: put its cotangent beside those of the others. A rule that was
                 # recorded picks the same output again, so there may be one already.
-                picked, index = cotangents.setdefault(node.parents[0], {}), cast(Pick, node).index
+                call, index = node.parents[0], cast(Pick, node).index
+                picked = cotangents.setdefault(call, {})
                 picked[index] = picked[index] + g if index in picked else g
+                if node in masked and call is not None:
+                    masked.add(call)
                 continue
             function, inputs = node.function, node.inputs
             if inputs is None:
@@ -97,7 +103,7 @@ def walk(
             is_masked = node in masked
             spreads = is_masked or function.selects or "where" in static
             guarded = function.has_pole or (is_masked and function.elementwise and function.reads_values)
-            rules = function.rules_for(node, wrap) if function.variadic else function.rules
+            rules = function.rules_for(node, wrap, is_masked) if function.variadic else function.rules
             for rule, parent in zip(rules, node.parents):  # noqa: B905 (equally long, and hot)
                 if parent is None or rule is zero or (useful is not None and parent not in useful):
                     continue

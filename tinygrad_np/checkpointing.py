@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from tinygrad_np.backward import walk
+from tinygrad_np.backward import reachable, walk
 from tinygrad_np.core import Tensor
 from tinygrad_np.errors import GradientError, StaleGraphError
 from tinygrad_np.graph import Leaf, Node, Pick, Rule, Spec, enable_grad, next_number, recording
@@ -20,6 +20,9 @@ from tinygrad_np.trees import leaves, map_leaves, rebuild
 __all__ = ["checkpoint"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_SAMPLE = 64
+"""About how many elements of each output are remembered, to tell whether they are the same again."""
 
 
 def checkpoint(fn: F) -> F:
@@ -43,7 +46,7 @@ def checkpoint(fn: F) -> F:
     Raises
     ------
     GradientError
-        During backward, if the function used other Tensors than the first time.
+        During backward, if the function used other Tensors than the first time, or gave other values.
     StaleGraphError
         During backward, if a parameter was updated in place since.
 
@@ -79,12 +82,11 @@ def checkpoint(fn: F) -> F:
                 generator().bit_generator.state = after
 
         parents = tuple(_sources(ends.values(), begin))
-        values = [leaf._value for leaf in (leaves(output)[i] for i in ends)]
-        call = _Recomputed(fn, run_again, list(ends))
+        values = [end._value for end in ends.values()]
+        call = _Recomputed(fn, run_again, ends)
         node = Node(call, parents, parents, tuple(Spec(v.shape, v.dtype) for v in values), {}, values[0])
-        picked = [Tensor(value, Pick(node, i, value)) for i, value in enumerate(values)]
-        found = dict(zip(ends, picked, strict=True))
-        return rebuild(output, [found.get(i, leaf) for i, leaf in enumerate(leaves(output))])
+        picked = {i: Tensor(value, Pick(node, k, value)) for k, (i, value) in enumerate(zip(ends, values, strict=True))}
+        return rebuild(output, [picked.get(i, leaf) for i, leaf in enumerate(leaves(output))])
 
     return cast(F, checkpointed)
 
@@ -93,24 +95,19 @@ def _own_handle(leaf: Any) -> Any:
     return copy.copy(leaf) if isinstance(leaf, Tensor) else leaf
 
 
-def _ends(output: Any, begin: int) -> dict[int, Node]:
+def _ends(output: Any, begin: int) -> dict[int, Tensor]:
     """Which of the outputs were recorded since, by position."""
-    nodes = {i: leaf._node for i, leaf in enumerate(leaves(output)) if isinstance(leaf, Tensor)}
-    return {i: node for i, node in nodes.items() if node is not None and node.number > begin}
+    return {
+        i: leaf
+        for i, leaf in enumerate(leaves(output))
+        if isinstance(leaf, Tensor) and leaf._node is not None and leaf._node.number > begin
+    }
 
 
-def _sources(ends: Any, begin: int) -> list[Node]:
-    """The older nodes that the outputs depend on, in the order in which they are met."""
-    pending, seen, sources = list(ends), set(ends), []
-    for node in pending:  # grows as it goes
-        if node.number <= begin:
-            sources.append(node)
-            continue
-        for parent in node.parents:
-            if parent is not None and parent not in seen:
-                seen.add(parent)
-                pending.append(parent)
-    return sources
+def _sources(ends: Collection[Tensor], begin: int) -> list[Node]:
+    """The older nodes that the outputs depend on."""
+    nodes = {cast(Node, end._node) for end in ends}
+    return [node for node in reachable(nodes, begin) if node.number <= begin]
 
 
 class _Recomputed:
@@ -120,44 +117,77 @@ class _Recomputed:
     selects = variadic = True
     rules: tuple[Rule | None, ...] = ()
 
-    def __init__(self, fn: Callable[..., Any], run_again: Callable[[], Any], ends: list[int]) -> None:
+    def __init__(self, fn: Callable[..., Any], run_again: Callable[[], Any], ends: dict[int, Tensor]) -> None:
         self.name = f"checkpoint({function_name(fn)})"
         self.run_again = run_again
-        self.ends = ends
+        self.samples = {i: _sample(end._value) for i, end in ends.items()}
 
-    def rules_for(self, node: Node, wrap: Any) -> Sequence[Rule]:
+    def rules_for(self, node: Node, wrap: Any, is_masked: bool) -> Sequence[Rule]:
         """One rule for each source; the first that is called does the work for all of them."""
         gradients: dict[Node, Any] = {}
 
         def of(parent: Node) -> Rule:
             def rule(g: tuple[Any, ...], *_: Any) -> Any:
                 if not gradients:
-                    gradients.update(self._gradients(node, g, wrap))
+                    gradients.update(self._gradients(node, g, wrap, is_masked))
                 return gradients[parent]
 
             return rule
 
         return [of(cast(Node, parent)) for parent in node.parents]
 
-    def _gradients(self, node: Node, g: tuple[Any, ...], wrap: Any) -> dict[Node, Any]:
+    def _gradients(self, node: Node, g: tuple[Any, ...], wrap: Any, is_masked: bool) -> dict[Node, Any]:
+        self._check_current(node)
+        with enable_grad():
+            begin = next_number()
+            ends = _ends(self.run_again(), begin)
+            self._check_same(node, ends, begin)
+            start: dict[Node, Any] = {}
+            for end, cotangent in zip(ends.values(), g, strict=True):
+                if cotangent is not None:
+                    found = cast(Node, end._node)
+                    start[found] = start[found] + cotangent if found in start else cotangent
+            targets = {parent for parent in node.parents if parent is not None}
+            retain = wrap is not None
+            gradients = walk(start, targets, retain=retain, wrap=wrap, boundary=begin, masked_ends=is_masked)
+        return {p: gradients[p] if p in gradients else np.zeros(p.shape, p.dtype) for p in targets}
+
+    def _check_current(self, node: Node) -> None:
         for parent in node.parents:
             if isinstance(parent, Leaf) and parent.updated > node.number:
                 raise StaleGraphError(
                     f"a leaf of {parent.dtype}{parent.shape} was updated in place after {self.name} was called, so "
                     "calling it again would give something else: call backward before updating"
                 )
-        with enable_grad():
-            begin = next_number()
-            ends = _ends(self.run_again(), begin)
-            if list(ends) != self.ends or set(_sources(ends.values(), begin)) != set(node.parents):
-                raise GradientError(
-                    f"{self.name} used other tensors when it was called again for backward: a checkpointed function "
-                    "must do the same each time"
-                )
-            start: dict[Node, Any] = {}
-            for end, cotangent in zip(ends.values(), g, strict=True):
-                if cotangent is not None:
-                    start[end] = start[end] + cotangent if end in start else cotangent
-            targets = {parent for parent in node.parents if parent is not None}
-            found = walk(start, targets, retain=wrap is not None, wrap=wrap, boundary=begin)
-        return {p: found[p] if p in found else np.zeros(p.shape, p.dtype) for p in targets}
+
+    def _check_same(self, node: Node, ends: dict[int, Tensor], begin: int) -> None:
+        """Raise if the second call did not do what the first one did: its gradients would be those of another call."""
+        if ends.keys() != self.samples.keys() or set(_sources(ends.values(), begin)) != set(node.parents):
+            what = "used other tensors"
+        elif not all(_agree(_sample(end._value), self.samples[i]) for i, end in ends.items()):
+            what = "gave other values"
+        else:
+            return
+        raise GradientError(
+            f"{self.name} {what} when it was called again for backward: a checkpointed function must do the same each "
+            "time, with random draws from tg.random.generator() only, and arrays that are not written to in between"
+        )
+
+
+def _sample(value: Any) -> Any:
+    """Shape and dtype of an array and some of its elements; nothing of what stands in for one."""
+    if not isinstance(value, np.ndarray | np.generic):
+        return None
+    value = np.asarray(value)
+    return value.shape, value.dtype, value.flat[:: max(1, value.size // _SAMPLE)]
+
+
+def _agree(again: Any, before: Any) -> bool:
+    """Whether two samples are the same, but for what threads may change by adding up in another order."""
+    if again is None or before is None or again[:2] != before[:2]:
+        return again is before
+    if (again[2] == before[2]).all():
+        return True
+    precision = float(np.finfo(before[1]).eps) ** 0.5
+    size = np.max(np.abs(before[2]), initial=0, where=np.isfinite(before[2]))
+    return np.allclose(again[2], before[2], rtol=precision, atol=precision * size, equal_nan=True)

@@ -468,7 +468,7 @@ class Differentiable(Handler):
             self._plans[tracked] = plan
         return plan
 
-    def rules_for(self, node: Node, wrap: Any) -> Sequence[Rule | None]:
+    def rules_for(self, node: Node, wrap: Any, is_masked: bool) -> Sequence[Rule | None]:
         """One rule for each of the node's parents, for a function of any number of arrays."""
         (rule,) = self.rules
         return [cast(Rule, functools.partial(cast(Rule, rule), argnum=i)) for i in range(len(node.parents))]

@@ -130,7 +130,7 @@ class Recorded(Protocol):
     variadic: bool
     rules: tuple[Rule | None, ...]
 
-    def rules_for(self, node: Node, wrap: Any) -> Sequence[Rule | None]:
+    def rules_for(self, node: Node, wrap: Any, is_masked: bool) -> Sequence[Rule | None]:
         """One rule for each of the node's parents, if the function is variadic."""
 
 
