@@ -31,6 +31,7 @@ from tinygrad_np.errors import (
     GradientError,
     LeafUpdateError,
     MissingRuleError,
+    ShapeError,
 )
 from tinygrad_np.graph import (
     Leaf,
@@ -151,7 +152,7 @@ class Tensor(ArrayMethods):
         FreedGraphError
             If an earlier backward has gone through this graph without ``retain_graph=True``.
         """
-        start = _starting_cotangents([self], [gradient], "backward()")
+        start = _starting_cotangents([self], [gradient], "backward()", recorded=False)
         for node, total in walk(start, None, retain=retain_graph, wrap=None).items():
             leaf = cast(Leaf, node)
             so_far = _gradient(leaf)
@@ -192,8 +193,8 @@ class Tensor(ArrayMethods):
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         if self._node is not None:
             raise EscapeError(
-                f"turning a tensor of shape {self.shape} that requires a gradient into a plain array would lose the "
-                "gradient: write t.data or t.detach() if that is meant, np.stack([...]) to join tensors, "
+                f"turning a tensor of {self.dtype}{self.shape} that requires a gradient into a plain array would lose "
+                "the gradient: write t.data or t.detach() if that is meant, np.stack([...]) to join tensors, "
                 "or call the NumPy function on the tensor itself"
             )
         return np.array(self.data, dtype=dtype, copy=copy)
@@ -204,17 +205,31 @@ class Tensor(ArrayMethods):
     def __setitem__(self, index: Any, value: Any) -> None:
         self._rebind(updated(self, value, index=_plain_index(index)), "t[index] = v")
 
-    def astype(self, dtype: DTypeLike, casting: str = "unsafe", **options: Any) -> Any:
+    def astype(
+        self, dtype: DTypeLike, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True
+    ) -> Any:
         """The same numbers in another dtype; the gradient comes back in this one."""
         return converted(self, dtype=np.dtype(dtype), casting=casting)
 
     def _rebind(self, updated: Tensor, spelling: str) -> Tensor:
-        """Let this handle stand for another value: what in-place operators mean when values are immutable."""
+        """Let this handle stand for another value: what in-place operators mean when values are immutable.
+
+        Shape and dtype stay, as they do in an array.
+        """
         if isinstance(self._node, Leaf):
             raise LeafUpdateError(
                 f"{spelling} on a leaf of shape {self.shape} that requires a gradient: its gradient would be lost. "
                 "Write to t.data for an update that is not recorded, or to a new tensor such as +t for one that is"
             )
+        if updated.shape != self.shape:
+            raise ShapeError(f"{spelling} would turn shape {self.shape} into {updated.shape}: write t = t + v instead")
+        if updated.dtype != self.dtype:
+            if not np.can_cast(updated.dtype, self.dtype, "same_kind"):
+                raise DtypeError(
+                    f"{spelling} would turn dtype {self.dtype} into {updated.dtype}: write t = t + v instead, or "
+                    "convert one of them with t.astype(dtype)"
+                )
+            updated = updated.astype(self.dtype)
         self._value, self._node = updated._value, updated._node
         return self
 
@@ -262,6 +277,7 @@ class Tensor(ArrayMethods):
     __le__, __ge__, _ = _operators(np.less_equal)
     __eq__, _, _ = _operators(np.equal)
     __ne__, _, _ = _operators(np.not_equal)
+    del _
 
     def __neg__(self) -> Any:
         return apply(np.negative, (self,))
@@ -329,11 +345,14 @@ def tensor(data: ArrayLike | Tensor, *, requires_grad: bool = False, dtype: DTyp
     >>> tg.tensor([[1.0, 2.0]], requires_grad=True)
     tensor([[1., 2.]], requires_grad=True)
     """
-    if capturing.get() is not None and isinstance(data, ArrayMethods):
-        value = np.copy(data.data)
-        value = value if dtype is None else value.astype(dtype)
-    else:
-        value = np.array(data.data if isinstance(data, Tensor) else data, dtype=dtype)
+    try:
+        if capturing.get() is not None and isinstance(data, ArrayMethods):
+            value = np.copy(data.data)
+            value = value if dtype is None else value.astype(dtype)
+        else:
+            value = np.array(data.data if isinstance(data, Tensor) else data, dtype=dtype)
+    except (ValueError, TypeError) as error:
+        raise explained(error, "tg.tensor", [data], {} if dtype is None else {"dtype": dtype}) from error
     if value.dtype.hasobject or value.dtype.kind not in "biufc":
         raise DtypeError(f"a tensor holds numbers, not dtype {value.dtype} (shape {value.shape})")
     if requires_grad and value.dtype.kind not in "fc":
@@ -439,7 +458,11 @@ class Differentiable(Handler):
                     tracked |= 1 << len(parents)
                 parents.append(node)
             else:
-                values.append(argument if argument.__class__ in _NUMBERS else _operand(argument, self.name))
+                values.append(
+                    argument
+                    if argument is None or argument.__class__ in _NUMBERS
+                    else _operand(argument, self.name)
+                )
                 parents.append(None)
         try:
             value = self.function(*values, **static) if tape is None else tape.call(self.function, values, static)
@@ -461,7 +484,7 @@ class Differentiable(Handler):
     def _plan(self, tracked: int, count: int) -> tuple[bool, tuple[int, ...]]:
         """Whether to keep the output, and which inputs to drop, when these arguments (bits) need a gradient."""
         reads = self.reads * count if self.arity < 0 else self.reads
-        needed = [s for i, s in enumerate(reads) if s is not None and tracked >> i & 1]
+        needed = {s for i, s in enumerate(reads) if s is not None and tracked >> i & 1}
         dropped = tuple(i for i in range(count) if not any(s.keeps[i % len(s.keeps)] for s in needed))
         plan = any(s.keeps_output for s in needed), dropped
         if self.arity >= 0:
@@ -558,8 +581,8 @@ class Ufunc(Differentiable):
 
 
 def _operand(argument: Any, name: str) -> Any:
-    """An argument that is not a Tensor, as an array of numbers or None; anything else is refused by name."""
-    if argument is None or isinstance(argument, np.generic | ArrayMethods):
+    """An argument that is not a Tensor, as an array of numbers; anything else is refused by name."""
+    if isinstance(argument, np.generic | ArrayMethods):
         return argument
     if isinstance(argument, np.ma.MaskedArray):
         raise DtypeError(f"{name}: a masked array would lose its mask: write np.where(mask, other, t) instead")
@@ -666,6 +689,11 @@ def primitive(function: F) -> F:
     def recorded(*args: Any, **kwargs: Any) -> Any:
         arrays = [a for a in (*args, *kwargs.values()) if isinstance(a, ArrayMethods)]
         if not arrays:
+            if any(a.__class__ is list and any(isinstance(t, Tensor) for t in a) for a in args):
+                raise DtypeError(
+                    f"{function_name(function)}: a list of tensors is no array: pass np.stack([...]), or pass each by "
+                    "itself to a function of any number of arrays (variadic=True in tg.defvjp)"
+                )
             return function(*args, **kwargs)
         return max(arrays, key=attrgetter("precedence")).door(recorded, args, kwargs)
 
@@ -760,16 +788,18 @@ def gradients(
                 f"gradients(): input {position} is {_described(x)}, not a tensor that requires a gradient"
             )
     if isinstance(outputs, Tensor):
-        start = _starting_cotangents([outputs], [cotangents], "gradients()")
+        start = _starting_cotangents([outputs], [cotangents], "gradients()", create_graph)
     else:
-        start = _starting_cotangents(outputs, cotangents or [None] * len(outputs), "gradients()")
+        cotangents = [None] * len(outputs) if cotangents is None else cotangents
+        start = _starting_cotangents(outputs, cotangents, "gradients()", create_graph)
     nodes = [cast(Node, x._node) for x in wanted]
     retain = create_graph if retain_graph is None else retain_graph
     with enable_grad() if create_graph else nullcontext():
         found = walk(start, set(nodes), retain=retain, wrap=Tensor if create_graph else None)
     results = [found[node] if node in found else np.zeros(node.shape, node.dtype) for node in nodes]
     if create_graph:
-        results = [r if isinstance(r, Tensor) else Tensor(r) for r in results]
+        # Handles of their own: where two gradients are one Tensor, updating one must not change the other.
+        results = [Tensor(r._value, r._node) if isinstance(r, Tensor) else Tensor(r) for r in results]
     else:
         results = [as_array(r) for r in results]
     return results[0] if isinstance(inputs, Tensor) else results
@@ -779,7 +809,9 @@ def _described(x: Any) -> str:
     return f"a tensor of {x.dtype}{x.shape} that was not recorded" if isinstance(x, Tensor) else f"a {type(x).__name__}"
 
 
-def _starting_cotangents(outputs: Sequence[Tensor], cotangents: Any, caller: str) -> dict[Node, Any]:
+def _starting_cotangents(
+    outputs: Sequence[Tensor], cotangents: Any, caller: str, recorded: bool
+) -> dict[Node, Any]:
     """Check what the walk starts from: one cotangent an output, 1 for a real scalar without one."""
     if len(cotangents) != len(outputs):
         raise GradientError(f"{caller}: {len(outputs)} outputs need as many cotangents, not {len(cotangents)}")
@@ -799,6 +831,8 @@ def _starting_cotangents(outputs: Sequence[Tensor], cotangents: Any, caller: str
             cotangent = np.ones(output.shape, output.dtype)
         elif not isinstance(cotangent, ArrayMethods):
             cotangent = np.array(cotangent)
+        elif not recorded:
+            cotangent = cotangent.data
         if cotangent.shape != output.shape or not np.can_cast(cotangent.dtype, output.dtype, "same_kind"):
             raise GradientError(
                 f"{caller}: a cotangent of {cotangent.dtype}{cotangent.shape} does not fit "

@@ -8,6 +8,7 @@ no reference cycle and a graph dies as soon as nobody holds its end.
 from __future__ import annotations
 
 import functools
+import inspect
 import weakref
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar, Token
@@ -15,6 +16,8 @@ from itertools import count
 from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
+
+from tinygrad_np.errors import DtypeError
 
 __all__ = ["Leaf", "Node", "Pending", "Pick", "Spec", "capturing", "enable_grad", "next_number", "no_grad", "recording"]
 
@@ -45,6 +48,18 @@ class _SetRecording:
         recording.reset(self._tokens.pop())
 
     def __call__(self, function: F) -> F:
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def awaited(*args: Any, **kwargs: Any) -> Any:
+                with type(self)():
+                    return await function(*args, **kwargs)
+
+            return cast(F, awaited)
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            name = type(self).__name__
+            raise DtypeError(f"{name} cannot decorate a generator, whose body runs later: write with tg.{name}() in it")
+
         @functools.wraps(function)
         def switched(*args: Any, **kwargs: Any) -> Any:
             with type(self)():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
 
-from tinygrad_np.errors import DtypeError, MissingMethodError
+from tinygrad_np.errors import DtypeError, MissingMethodError, ShapeError
 from tinygrad_np.graph import capturing
 
 __all__ = ["ArrayMethods"]
@@ -175,9 +176,11 @@ class ArrayMethods:
 
     # Python numbers and loops
 
-    def item(self) -> Any:
-        """The single element as a Python number, for logging."""
-        return self.data.item()
+    def item(self, *index: Any) -> Any:
+        """The element at an index, or the single one, as a Python number, for logging."""
+        if not index and self.size != 1:
+            raise ShapeError(f"a tensor of {self.dtype}{self.shape} is not one number: index or reduce it first")
+        return self.data.item(*index)
 
     def tolist(self) -> Any:
         """The elements as nested lists of Python numbers."""
@@ -197,22 +200,27 @@ class ArrayMethods:
         return bool((self == value).data.any())
 
     def __bool__(self) -> bool:
-        return bool(self.data)
+        if self.size != 1:
+            raise ShapeError(
+                f"a tensor of {self.dtype}{self.shape} is neither true nor false: write t.any(), t.all(), or np.where "
+                "to choose element by element"
+            )
+        return bool(self.item())
 
     def __float__(self) -> float:
-        return float(self.data.item())
+        return float(self.item())
 
     def __int__(self) -> int:
-        return int(self.data.item())
+        return int(self.item())
 
     def __complex__(self) -> complex:
-        return complex(self.data.item())
+        return complex(self.item())
 
     def __index__(self) -> int:
-        return cast(int, self.data.__index__())
+        return operator.index(self.data)
 
     def __format__(self, spec: str) -> str:
-        return format(self.data.item(), spec) if spec else str(self)
+        return format(self.item(), spec) if spec else str(self)
 
     def __getattr__(self, name: str) -> Any:
         if name in _REFUSED:
@@ -227,6 +235,7 @@ _REFUSED = dict.fromkeys(
     "flat": "write t.ravel(), and t[...] = v to update",
     "resize": "a tensor is a value and keeps its size; write np.resize(t, shape) for a new one",
     "setfield": "writing through a view is not recorded; write t[index] = v",
+    "device": "arrays live in main memory",
     "to_device": "arrays live in main memory",
     "view": "writing through a view is not recorded; write t[...] to read, t.astype(dtype) for another dtype",
 }

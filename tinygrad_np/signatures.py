@@ -25,10 +25,11 @@ _UFUNC_DEFAULTS = {"out": None, "where": True, "casting": "same_kind", "order": 
 def function_name(function: Any) -> str:
     """How a user would write the function: ``np.tanh``, ``np.linalg.det``, ``np.add.reduce``, ``my_function``."""
     if isinstance(function, np.ufunc):
-        return f"np.{function.__name__}"
+        name = function.__name__
+        return f"np.{name}" if getattr(np, name, None) is function else name
     owner = getattr(function, "__self__", None)
     if isinstance(owner, np.ufunc):
-        return f"np.{owner.__name__}.{function.__name__}"
+        return f"{function_name(owner)}.{function.__name__}"
     name = str(getattr(function, "__qualname__", getattr(function, "__name__", repr(function))))
     module = str(getattr(function, "__module__", None) or "")
     return f"{module.replace('numpy', 'np', 1)}.{name}" if module.split(".")[0] == "numpy" else name
@@ -72,6 +73,7 @@ class RuleSignature:
 
 def rule_name(rule: Callable[..., Any]) -> str:
     """A rule's name, with the line that defines it: rules are often lambdas."""
+    rule = getattr(rule, "func", rule)  # the engine binds the argument's position to the rule of a variadic function
     code = getattr(rule, "__code__", None)
     where = f" ({code.co_filename.rsplit('/', 1)[-1]}:{code.co_firstlineno})" if code else ""
     return f"{getattr(rule, '__name__', 'rule')}{where}"
@@ -188,5 +190,7 @@ def described_call(name: str, values: Sequence[Any], static: dict[str, Any]) -> 
 def _brief(value: Any) -> str:
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"{value.dtype}{value.shape}"
+    if isinstance(value, list | tuple) and any(hasattr(item, "dtype") for item in value):
+        return f"[{', '.join(map(_brief, value))}]"
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from tinygrad_np.core import Handler, Tensor, live, table
-from tinygrad_np.errors import MissingRuleError
+from tinygrad_np.errors import DtypeError, MissingRuleError, TinygradError
 from tinygrad_np.methods import ArrayMethods
-from tinygrad_np.signatures import explained, refuse_out
+from tinygrad_np.signatures import described_call, explained, refuse_out
 from tinygrad_np.trees import map_leaves
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -27,7 +27,12 @@ class Composite(Handler):
 
     def call(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         refuse_out(self.name, kwargs)
-        result = self.spelling(*args, **kwargs)
+        try:
+            result = self.spelling(*args, **kwargs)
+        except (ValueError, TypeError, IndexError) as error:
+            # NumPy's complaint about a call inside of the spelling is one about the call that the user wrote.
+            cause = error.__cause__ if isinstance(error, TinygradError) and error.__cause__ else error
+            raise explained(cast(Exception, cause), self.name, args, kwargs) from cause
         return result if isinstance(result, Tensor) else _as_tensors(result)
 
 
@@ -43,9 +48,14 @@ class Constant(Handler):
     def _values(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         values, keywords = plain(list(args)), plain(kwargs)
         try:
-            return self.function(*values, **keywords)
+            result = self.function(*values, **keywords)
         except (ValueError, TypeError, IndexError) as error:
             raise explained(error, self.name, values, keywords) from error
+        if isinstance(result, np.ndarray) and result.dtype.hasobject:
+            raise DtypeError(
+                f"{described_call(self.name, values, keywords)} would be an array of objects: tensors hold numbers"
+            )
+        return result
 
 
 class Query(Constant):
