@@ -36,6 +36,7 @@ CASES: list[Case] = [
     case(np.sort, distinct(0)),
     case(np.sort, gappy(3, 4), spelling=lambda x: np.sort(x)[:, :2]),
     case(np.partition, distinct(9), 4, complex=True, third=True),
+    case(np.partition, distinct(40), 25),
     case(np.partition, distinct(3, 4), 1, axis=0, complex=True),
     case(np.partition, distinct(3, 4), [0, 2]),
     case(np.partition, distinct(3, 4), -3, axis=None),

@@ -19,13 +19,13 @@ def _rule_of(function: Callable[..., Any]) -> Callable[..., Any]:
 def _without_nan(rule: Callable[..., Any]) -> Callable[..., Any]:
     """The rule of the reduction that ignores NaN, from the rule of the one that does not.
 
-    Where there is nothing to reduce, the rule gets to see zeros, and what it says of them is dropped.
+    A slice of nothing but NaN is no empty one to it, and what it says of that is dropped.
     """
 
     def ignoring(g: Any, y: Any, a: Any, axis: Any = None, where: Any = True, **options: Any) -> Any:
         present = ~np.isnan(a) & where
         seen = present | ~np.any(present, axis=axis, keepdims=True)
-        return np.where(present, rule(g, y, np.where(present, a, 0), axis=axis, where=seen, **options), 0)
+        return np.where(present, rule(g, y, a, axis=axis, where=seen, **options), 0)
 
     return ignoring
 
