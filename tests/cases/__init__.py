@@ -19,6 +19,7 @@ from cases import (
     reductions,
     shapes,
     sorting,
+    ufunc_methods,
 )
 from cases.case import Case, case
 
@@ -39,5 +40,6 @@ CASES: list[Case] = [
     *fft.CASES,
     *nan_reductions.CASES,
     *sorting.CASES,
+    *ufunc_methods.CASES,
     *fused.CASES,
 ]

@@ -17,6 +17,7 @@ from tinygrad_np.rules import (
     reductions,
     shapes,
     sorting,
+    ufunc_methods,
     vector_products,
 )
 
@@ -37,5 +38,6 @@ __all__ = [
     "reductions",
     "shapes",
     "sorting",
+    "ufunc_methods",
     "vector_products",
 ]

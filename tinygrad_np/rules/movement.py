@@ -272,13 +272,20 @@ def _write(name: str, target: Any, values: Any, write: Callable[[Any, Any], None
         old, new = numbered(target, values)
         write(old, new)
         target._rebind(gathered(old, target, values), name)
-    elif isinstance(values, Tensor) and values.requires_grad:
-        raise EscapeError(
-            f"{name}: writing a tensor of shape {values.shape} that requires a gradient into a plain array would lose "
-            "the gradient. Write into a tensor, as made by tg.tensor(array); np.broadcast_to(t, shape) is full of t"
-        )
     else:
+        refuse_writing(name, values)
         write(target, plain(values))
+
+
+def refuse_writing(name: str, *values: Any) -> None:
+    """Raise if values to be written into a plain array need a gradient, which it could not keep."""
+    for value in values:
+        if isinstance(value, Tensor) and value.requires_grad:
+            raise EscapeError(
+                f"{name}: writing a tensor of shape {value.shape} that requires a gradient into a plain array would "
+                "lose the gradient. Write into a tensor, as made by tg.tensor(array); np.broadcast_to(t, shape) is "
+                "full of t"
+            )
 
 
 @composite(np.put)

@@ -1,0 +1,236 @@
+"""The methods of ufuncs: ``np.add.reduce``, ``accumulate``, ``reduceat``, ``outer`` and ``at``.
+
+Where a reduction has a derivative in closed form it gets a rule. All others are what they mean, the ufunc applied to
+one row after another, so that the ufunc's own rule does the work.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+
+from tinygrad_np.core import Differentiable, Tensor, defvjp, table, updated
+from tinygrad_np.rules.elementwise import over
+from tinygrad_np.rules.handlers import Composite, Constant, composite, constant, plain, refuse
+from tinygrad_np.rules.indexing import arrayed
+from tinygrad_np.rules.movement import as_dtype, refuse_writing
+from tinygrad_np.rules.reductions import axes_of, restored, spread
+
+# The same as another function but for the axis, which is the first one unless told.
+
+_SAME: dict[Any, Any] = {
+    np.add.reduce: np.sum,
+    np.multiply.reduce: np.prod,
+    np.maximum.reduce: np.max,
+    np.minimum.reduce: np.min,
+    np.fmax.reduce: np.max,
+    np.fmin.reduce: np.min,
+    np.add.accumulate: np.cumsum,
+    np.multiply.accumulate: np.cumprod,
+}
+for _method, _function in _SAME.items():
+    _known = cast(Differentiable, table[_function])
+    defvjp(_method, functools.partial(cast(Any, _known.rules[0]), axis=0), selects=_known.selects)
+
+
+def _share_rule(exponential: np.ufunc) -> Callable[..., Any]:
+    def rule(
+        g: Any,
+        y: Any,
+        array: Any,
+        axis: Any = 0,
+        dtype: Any = None,
+        keepdims: Any = False,
+        initial: Any = None,
+        where: Any = True,
+    ) -> Any:
+        """Each term's share in the sum of exponentials: summed anew, since the rounding of a large y is no share."""
+        y = restored(y, array.shape, axis)
+        y = np.where(y == -np.inf, 0, y)
+        terms = array if where is True else np.where(where, array, -np.inf)
+        powers = exponential(terms - y)
+        total = np.sum(powers, axis=axes_of(axis, array.ndim), keepdims=True)
+        if initial is not None:
+            total = total + exponential(initial - y)
+        return spread(g, array.shape, axis) * over(powers, total)
+
+    return rule
+
+
+defvjp(np.logaddexp.reduce, _share_rule(np.exp))
+defvjp(np.logaddexp2.reduce, _share_rule(np.exp2))
+
+
+def _length_rule(
+    g: Any,
+    y: Any,
+    array: Any,
+    axis: Any = 0,
+    dtype: Any = None,
+    keepdims: Any = False,
+    initial: Any = None,
+    where: Any = True,
+) -> Any:
+    legs = array if where is True else np.where(where, array, 0)
+    return spread(g, array.shape, axis, where) * over(legs, restored(y, array.shape, axis))
+
+
+defvjp(np.hypot.reduce, _length_rule)
+
+# One row after another. NumPy's own method runs first: for its checks, and for what its result looks like.
+
+
+def _reduce(ufunc: Any) -> Callable[..., Any]:
+    numpys = Constant(ufunc.reduce)
+
+    def reduce(
+        array: Any,
+        /,
+        axis: Any = 0,
+        dtype: Any = None,
+        keepdims: bool = False,
+        initial: Any = None,
+        where: Any = True,
+        **_out: None,
+    ) -> Any:
+        result = numpys.call((array,), {"axis": axis, "dtype": dtype, "initial": initial, "where": where})
+        array = as_dtype(array, result.dtype)
+        axes = axes_of(axis, array.ndim)
+
+        number = math.prod(array.shape[axis] for axis in axes)
+
+        def rows(x: Any) -> Any:
+            return np.moveaxis(x, axes, range(len(axes))).reshape(number, *result.shape)
+
+        masks = [True] * number if where is True else rows(np.broadcast_to(plain(where), array.shape))
+        if initial is None:
+            total, *terms = rows(array)
+            masks = masks[1:]
+        else:
+            total, terms = np.broadcast_to(as_dtype(initial, result.dtype), result.shape), rows(array)
+        for term, mask in zip(terms, masks, strict=False):
+            step = ufunc(total, term)
+            total = step if where is True else np.where(mask, step, total)
+        return restored(total, array.shape, axis) if keepdims else total
+
+    return reduce
+
+
+def _accumulate(ufunc: Any) -> Callable[..., Any]:
+    numpys = Constant(ufunc.accumulate)
+
+    def accumulate(array: Any, /, axis: int = 0, dtype: Any = None, **_out: None) -> Any:
+        result = numpys.call((array,), {"axis": axis, "dtype": dtype})
+        terms = np.moveaxis(as_dtype(array, result.dtype), axis, 0)
+        totals = list(terms[:1])
+        for term in terms[1:]:
+            totals.append(ufunc(totals[-1], term))
+        return np.stack(totals, axis) if totals else result
+
+    return accumulate
+
+
+def _reduceat(ufunc: Any) -> Callable[..., Any]:
+    numpys = Constant(ufunc.reduceat)
+
+    def reduceat(array: Any, places: Any, /, axis: int = 0, dtype: Any = None, **_again: Any) -> Any:
+        result = numpys.call((array, places), {"axis": axis, "dtype": dtype})
+        terms = np.moveaxis(as_dtype(array, result.dtype), axis, 0)
+        starts = [int(start) for start in plain(places)]
+        stops = [*starts, len(terms)][1:]
+        parts = [
+            ufunc.reduce(terms[start:stop]) if start + 1 < stop else terms[start]
+            for start, stop in zip(starts, stops, strict=True)
+        ]
+        return np.stack(parts, axis) if parts else result
+
+    return reduceat
+
+
+def _outer(ufunc: Any) -> Callable[..., Any]:
+    def outer(a: Any, b: Any, /, **options: Any) -> Any:
+        a, b = arrayed(a), arrayed(b)
+        return ufunc(a.reshape(a.shape + (1,) * b.ndim), b, **options)
+
+    return outer
+
+
+def _at(ufunc: Any) -> Callable[..., None]:
+    name = f"np.{ufunc.__name__}.at"
+
+    def numpys(target: Any, index: Any, *operand: Any) -> Any:
+        ufunc.at(target, index, *operand)
+        return target
+
+    checked = Constant(numpys)
+    checked.name = name
+
+    def at(target: Any, index: Any, *operand: Any) -> None:
+        """Every element that an index names several times is changed as often, so there is a round for each time."""
+        index = plain(index)
+        if not isinstance(target, Tensor):
+            refuse_writing(name, *operand)
+            checked.call((target, index, *operand), {})
+            return
+        checked.call((target.data.copy(), index, *operand), {})
+        places = np.arange(target.size).reshape(target.shape)[index]
+        own = [arrayed(x) if ufunc is np.ldexp else as_dtype(x, target.dtype) for x in operand]
+        operands = [np.ravel(np.broadcast_to(x, places.shape)) for x in own]
+        places = places.ravel()
+        times = _occurrences(places)
+        elements: Any = np.ravel(target)
+        for time in range(times.max(initial=-1) + 1):
+            now = np.flatnonzero(times == time)
+            step = ufunc(elements[places[now]], *(x[now] for x in operands))
+            elements = updated(elements, step, index=places[now])
+        target._rebind(elements.reshape(target.shape), name)
+
+    return at
+
+
+def _occurrences(numbers: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """For each number, how often it came before."""
+    order = np.argsort(numbers, kind="stable")
+    ordered = numbers[order]
+    found = np.empty(numbers.shape, int)
+    found[order] = np.arange(numbers.size) - np.searchsorted(ordered, ordered)
+    return found
+
+
+# What each ufunc has.
+
+_SPELLINGS = {"reduce": _reduce, "accumulate": _accumulate, "reduceat": _reduceat, "outer": _outer, "at": _at}
+
+
+def _methods_of(ufunc: Any) -> set[str]:
+    """Those that NumPy defines for a ufunc of this many arguments and results."""
+    if ufunc.signature is not None:
+        return set()
+    if ufunc.nin == 1:
+        return {"at"} if ufunc.nout == 1 else set()
+    return {"outer", "reduce", "accumulate", "reduceat", "at"} if ufunc.nout == 1 else {"outer"}
+
+
+def _register(ufunc: Any, method: Any) -> None:
+    name, kind = f"np.{ufunc.__name__}", method.__name__
+    if kind not in _methods_of(ufunc):
+        refuse(f"NumPy does not define it for functions like {name}", method)
+    elif ufunc is np.ldexp and kind not in ("outer", "at"):
+        refuse("its second argument is an integer, so it cannot take its own results", method)
+    elif isinstance(table[ufunc], Differentiable | Composite):
+        composite(method)(_SPELLINGS[kind](ufunc))
+    elif kind == "at":
+        refuse(f"write t[index] = {name}(t[index])", method)
+    else:
+        constant(method)
+
+
+for _ufunc in dict.fromkeys(value for value in vars(np).values() if isinstance(value, np.ufunc)):
+    for _kind in _SPELLINGS:
+        _method = getattr(_ufunc, _kind)
+        if _method not in table and (_ufunc in table or _ufunc.signature is not None):
+            _register(_ufunc, _method)
