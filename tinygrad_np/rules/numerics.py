@@ -108,7 +108,7 @@ def _checked(name: str, a: Any, v: Any, mode: Any) -> tuple[Any, Any, str]:
 @composite(np.select)
 def _select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0) -> Any:
     if len(condlist) != len(choicelist) or len(condlist) == 0:
-        raise ValueError(f"np.select: {len(condlist)} conditions (one or more) cannot go with {len(choicelist)} choices")
+        raise ValueError(f"np.select: {len(condlist)} conditions (one or more) need {len(condlist)} choices")
     if any(plain(arrayed(condition)).dtype.kind != "b" for condition in condlist):
         raise TypeError("np.select: the conditions must be boolean arrays")
     result = default
