@@ -701,6 +701,25 @@ def primitive(function: F) -> F:
     return cast(F, recorded)
 
 
+def traceable(body: F) -> F:
+    """Let `tinygrad_np.compile` capture the NumPy calls in a primitive's body one by one, rather than as one call.
+
+    To be put under `primitive`, on a body that is all NumPy calls on its arguments. Checks that look at elements go
+    through `check`.
+    """
+    body.traceable = True  # type: ignore[attr-defined]
+    return body
+
+
+def check(function: Callable[..., None], *args: Any) -> None:
+    """Call a function that raises if elements are not as they should be; a compiled program calls it on every run."""
+    tape = capturing.get()
+    if tape is None:
+        function(*args)
+    else:
+        tape.call(function, args, {}, effect=True)
+
+
 # What tensors do that no NumPy function is the name of; the rules are in rules/indexing.py and rules/shapes.py.
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np.core import defvjp, primitive, zero
+from tinygrad_np.core import check, defvjp, primitive, traceable, zero
 from tinygrad_np.functions import (
     check_classes,
     check_probabilities,
@@ -30,6 +30,7 @@ __all__ = ["cross_entropy", "dense", "relu"]
 
 
 @primitive
+@traceable
 def dense(x: Any, weight: Any, bias: Any = None) -> Any:
     """``x @ weight + bias`` in one call; arguments and errors are those of `functions.dense`.
 
@@ -76,6 +77,7 @@ defvjp(
 
 
 @primitive
+@traceable
 def relu(x: Any) -> Any:
     """``max(x, 0)`` in one call.
 
@@ -97,6 +99,7 @@ def relu(x: Any) -> Any:
 
 
 @primitive
+@traceable
 def passed(g: Any, y: Any) -> Any:
     """``g`` where ``y`` is not 0, else exactly 0, be ``g`` infinite or NaN."""
     if g.dtype.itemsize > 8:
@@ -150,6 +153,7 @@ def cross_entropy(logits: Any, labels: Any) -> Any:
 
 
 @primitive
+@traceable
 def loss_and_slope(logits: Any, labels: Any) -> tuple[Any, Any]:
     """The mean cross-entropy and its gradient with respect to the logits."""
     n = rows(logits)
@@ -162,7 +166,7 @@ def loss_and_slope(logits: Any, labels: Any) -> tuple[Any, Any]:
     total = slope.sum(axis=1, keepdims=True)
     total[total == 0] = 1
     if labels.ndim == logits.ndim:
-        check_probabilities("cross_entropy", labels)
+        check(check_probabilities, "cross_entropy", labels)
         labels = _as_rows(labels)
         certainty = labels.sum(axis=1, keepdims=True)
         losses = certainty * np.log(total) - (labels * np.where(labels == 0, 0, z)).sum(axis=1, keepdims=True)
@@ -170,7 +174,7 @@ def loss_and_slope(logits: Any, labels: Any) -> tuple[Any, Any]:
         slope -= labels
         slope /= n
     else:
-        check_classes(labels, logits.shape)
+        check(check_classes, labels, logits.shape)
         of_label = np.arange(len(z)), labels.reshape(-1)
         losses = np.log(total[:, 0]) - z[of_label]
         slope /= total * n

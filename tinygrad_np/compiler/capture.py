@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np.compiler.program import Call, Program, Value, Wrapped, values_in
-from tinygrad_np.core import Tensor, converted, getitem, updated
+from tinygrad_np.core import Tensor, converted, getitem, table, updated
 from tinygrad_np.errors import CaptureError
 from tinygrad_np.graph import Leaf
 from tinygrad_np.methods import ArrayMethods
@@ -67,9 +67,9 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin, ArrayMethods):
 
     @staticmethod
     def door(function: Function, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        """Where the calls that it takes part in go."""
+        """Where the calls of primitives that it takes part in go."""
         tape = next(a.tape for a in leaves([list(args), kwargs]) if isinstance(a, Traced))
-        return tape.call(function, args, kwargs)
+        return tape.call(table[function].function, args, kwargs)
 
     def __getitem__(self, index: Any) -> Any:
         return self.tape.call(getitem.__wrapped__, (self,), {"index": index})  # type: ignore[attr-defined]
@@ -84,6 +84,10 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin, ArrayMethods):
             return self
         wrapped = converted.__wrapped__  # type: ignore[attr-defined]
         return self.tape.call(wrapped, (self,), {"dtype": np.dtype(dtype), "casting": casting})
+
+    def view(self, dtype: Any) -> Any:
+        """The same memory as another dtype."""
+        return self.tape.call(_reinterpreted, (self, np.dtype(dtype)), {})
 
     def fill(self, number: Any) -> None:
         """Write a number to all elements."""
@@ -349,6 +353,10 @@ def _like(leaf: Any) -> Any:
     if isinstance(leaf, slice):
         return slice(*(_like(part) for part in (leaf.start, leaf.stop, leaf.step)))
     return leaf.value.like if isinstance(leaf, Traced) else leaf
+
+
+def _reinterpreted(array: Any, dtype: Any) -> Any:
+    return array.view(dtype)
 
 
 def copied(source: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:

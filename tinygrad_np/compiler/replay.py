@@ -39,7 +39,8 @@ class Replay:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.buffers: list[np.ndarray[Any, Any]] = []
-        self._names: dict[str, Any] = {}
+        self._names: dict[str, Any] = {"gradient": _gradient, "next_number": next_number}
+        self._given: dict[int, str] = {}  # the names of things; self._names keeps the things alive
         self._lines: list[str] = []
         self._fixed: dict[Value, Any] = {}  # values that are the same array on every run
         self._local: dict[Value, str] = {}  # values that are not, and the variable that holds them
@@ -64,7 +65,7 @@ class Replay:
         arguments = ", ".join(f"x{v.number}" for v in program.values if v.kind == "input")
         body = "\n    ".join(self._lines or ["pass"])
         self.source = f"def replay({arguments}):\n    {body}\n"
-        namespace = {**self._names, "gradient": _gradient, "Pending": Pending, "next_number": next_number}
+        namespace = dict(self._names)
         exec(compile(self.source, "<tinygrad_np program>", "exec"), namespace)
         self._run: Callable[..., Any] = namespace["replay"]
         self._positions = [v.source for v in program.values if v.kind == "input"]
@@ -271,14 +272,16 @@ class Replay:
     def _name(self, thing: Any, kind: str = "") -> str:
         if thing is None or (isinstance(thing, bool | int | str) and not isinstance(thing, np.generic)):
             return repr(thing)
-        name = f"{kind or getattr(thing, '__name__', '') or 'c'}_{id(thing):x}"
-        name = "".join(c if c.isidentifier() or c.isdigit() else "_" for c in name)
-        name = f"_{name}" if name[0].isdigit() else name
-        self._names[name] = thing
-        return name
+        known = self._given.get(id(thing))
+        if known is None:
+            base = kind or getattr(thing, "__name__", "constant")
+            base = "".join(c if c.isalnum() else "_" for c in base)
+            known = self._given[id(thing)] = base if base not in self._names else f"{base}_{len(self._names)}"
+            self._names[known] = thing
+        return known
 
     def _array(self, array: Any) -> str:
-        return self._name(array, "b")
+        return self._name(array, "array")
 
     def _argument(self, tree: Any) -> str:
         if isinstance(tree, Value):
