@@ -10,6 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ def build_model(inputs: int, hidden: list[int]) -> nn.Sequential:
     """Stack dense layers, with a ReLU between each two."""
     widths = [inputs, *hidden, CLASSES]
     layers: list[nn.Module] = []
-    for fan_in, fan_out in zip(widths[:-1], widths[1:], strict=True):
+    for fan_in, fan_out in pairwise(widths):
         layers += [nn.Dense(fan_in, fan_out), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
@@ -125,7 +126,9 @@ def draw(data: Dataset, predicted: np.ndarray, history: History, result: str, fo
 
     mistakes = np.flatnonzero(predicted != data.test_labels)
     shown = np.concatenate([np.arange(30), mistakes[mistakes >= 30][:20]])
-    title = f"{data.name}: the first 30 test images, then {len(shown) - 30} of all {len(mistakes)} mistakes"
+    title = f"{data.name}: the first 30 test images"
+    if len(shown) > 30:
+        title += f", then {len(shown) - 30} of all {len(mistakes)} mistakes"
     grid = prediction_grid(data.test_images[shown], predicted[shown], data.test_labels[shown], title=title)
     save_figure(grid, folder / "predictions.png")
     print(f"{data.name}: predictions in {folder / 'predictions.png'}")
@@ -147,12 +150,12 @@ def run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         interrupted = True
     seconds = time.perf_counter() - start
+    save(folder / "weights.npz", model.state_dict())  # first, in case of a second Ctrl-C
 
     _, predicted = evaluate(model, data)
-    epochs = f"{len(history['test_loss'])} of {options.epochs} epochs" if interrupted else f"{options.epochs} epochs"
+    epochs = f"{len(history['test_loss'])} of " * interrupted + f"{options.epochs} epoch{'s' * (options.epochs != 1)}"
     result = f"{data.name}: test accuracy {np.mean(predicted == data.test_labels):.2%} after {epochs}"
-    print(f"{result}, {seconds:.1f} seconds of training{' (interrupted)' if interrupted else ''}")
-    save(folder / "weights.npz", model.state_dict())
+    print(f"{result}, {seconds:.1f} seconds of training{' (interrupted)' * interrupted}")
     print(f"{data.name}: weights in {folder / 'weights.npz'}")
     if options.plots:
         draw(data, predicted, history, result, folder)

@@ -23,9 +23,14 @@ def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path):
 def test_a_failure_leaves_everything_as_it_was(tmp_path, exception):
     path = tmp_path / "file"
     path.write_bytes(b"old")
-    with pytest.raises(exception), atomic_write(path) as file:
-        file.write(b"half of what")
-        raise exception
+
+    def write_half():
+        with atomic_write(path) as file:
+            file.write(b"half of what")
+            raise exception
+
+    with pytest.raises(exception):
+        write_half()
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["file"]
 

@@ -102,7 +102,7 @@ def test_images_keep_their_proportions_and_do_not_overlap(shape):
         assert min(axes.get_xlim()) < left < right < max(axes.get_xlim())
         assert min(axes.get_ylim()) < top < bottom < max(axes.get_ylim())
     for i, (left, right, top, bottom) in enumerate(boxes):
-        assert all(right < l or r < left or bottom < t or b < top for l, r, t, b in boxes[i + 1 :])
+        assert all(right < x0 or x1 < left or bottom < y0 or y1 < top for x0, x1, y0, y1 in boxes[i + 1 :])
     assert axes.get_aspect() == 1
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import zipfile
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from tinygrad_np._files import atomic_write
 __all__ = ["SavedFileError", "load", "save"]
 
 _SUFFIX = ".npy"
+_END = struct.Struct("<4s4H2LH")  # the end of central directory record of a zip file without a comment
 
 
 class SavedFileError(ValueError):
@@ -92,6 +94,7 @@ def load(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
     with open(path, "rb") as file:
         try:
             with zipfile.ZipFile(file) as archive:
+                _check_count(file, len(archive.namelist()))
                 return {_key(name): _array(archive.read(name)) for name in archive.namelist()}
         except Exception as error:  # which one depends on the byte that is damaged
             raise SavedFileError(
@@ -112,6 +115,17 @@ def _check(key: object, array: object) -> None:
             f"save: state[{key!r}] has dtype {array.dtype}, which only pickle could store, and "
             f"loading pickle runs code; convert it to a numeric or string dtype"
         )
+
+
+def _check_count(file: BinaryIO, found: int) -> None:
+    """Compare the members found with their number at the end of the file, which `zipfile` does not look at.
+
+    A changed length in the archive's directory can hide the members after it.
+    """
+    file.seek(-_END.size, os.SEEK_END)
+    signature, _, _, _, promised, *_ = _END.unpack(file.read(_END.size))
+    if signature != b"PK\5\6" or promised != min(found, 0xFFFF):
+        raise ValueError(f"it lists {found} arrays, but not as many as it says")
 
 
 def _key(name: str) -> str:

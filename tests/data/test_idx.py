@@ -97,11 +97,16 @@ def test_a_damaged_compressed_file_is_an_error(tmp_path, file, data):
         raw[data.draw(st.integers(0, len(raw) - 1), label="at")] ^= data.draw(st.integers(1, 255), label="flip")
     path = tmp_path / "digits.gz"
     path.write_bytes(raw)
+    complaint = None
     try:
-        # Some bytes of a gzip header, such as its time of day, mean nothing for the content.
-        np.testing.assert_array_equal(read_idx(path), array, strict=True)
+        found = read_idx(path)
     except DataError as error:
-        assert str(path) in str(error)
+        complaint = str(error)
+    if complaint is None:
+        # Some bytes of a gzip header, such as its time of day, mean nothing for the content.
+        np.testing.assert_array_equal(found, array, strict=True)
+    else:
+        assert str(path) in complaint
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -58,7 +58,7 @@ def test_swapped_files_are_an_error(small_mnist, tmp_path, monkeypatch):
     for name, content in zip(small_mnist, contents[2:] + contents[:2], strict=True):
         (tmp_path / name).write_bytes(content)
     monkeypatch.setenv("TINYGRAD_NP_DATA", str(tmp_path))
-    with pytest.raises(DataError, match="train-images-idx3-ubyte .* is not train-images-idx3-ubyte"):
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte .* is not train-images-idx3-ubyte"):
         mnist()
 
 
