@@ -220,6 +220,8 @@ def _cut_off(g: Array, gradient: Array) -> Array:
     ``np.where(x > 0, np.log(x), 0)`` sends a zero cotangent to the logarithm at x = 0, and no derivative, however
     large, turns that into anything but zero.
     """
+    if getattr(gradient, "shape", None) != getattr(g, "shape", None):
+        return gradient  # what it should have been, `_fitted` says
     if not hasattr(gradient, "requires_grad"):
         return np.where(g, gradient, gradient.dtype.type(0))
     # The derivative with respect to g must survive where g is zero, so only what is not finite is cut.

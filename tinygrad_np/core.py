@@ -156,7 +156,7 @@ class Tensor(ArrayMethods):
         for node, total in walk(start, None, retain=retain_graph, wrap=None).items():
             leaf = cast(Leaf, node)
             so_far = _gradient(leaf)
-            _set_gradient(leaf, as_array(total) if so_far is None else so_far + total)
+            _set_gradient(leaf, as_array(total if so_far is None else so_far + total))
 
     @staticmethod
     def door(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
