@@ -64,6 +64,22 @@ CASES: list[Case] = [
     case(np.unique_all, distinct(2, 3), complex=True),
     case(np.unique_counts, distinct(5)),
     case(np.unique_inverse, distinct(2, 3)),
+    # Sets
+    case(np.union1d, distinct(2, 3), distinct(4), complex=True),
+    case(np.union1d, distinct(5), spelling=lambda x: np.union1d(x[1:4], x), complex=True),
+    case(np.intersect1d, distinct(5), spelling=lambda x: np.intersect1d(x, x[1:4]), third=True),
+    case(
+        np.intersect1d,
+        distinct(5),
+        return_indices=True,
+        spelling=lambda x, **options: np.intersect1d(x[:, None], x[1:4], assume_unique=True, **options),
+    ),
+    case(np.intersect1d, distinct(5), distinct(3)),
+    case(np.setdiff1d, distinct(5), distinct(3), complex=True),
+    case(np.setdiff1d, distinct(5), spelling=lambda x: np.setdiff1d(x, x[1:3], assume_unique=True)),
+    case(np.setdiff1d, distinct(3), np.array([0.5, 1.5])),
+    case(np.setxor1d, distinct(2, 3), ar2=distinct(4), complex=True),
+    case(np.setxor1d, distinct(5), spelling=lambda x: np.setxor1d(x, x[1:3])),
     # Medians
     *[
         form

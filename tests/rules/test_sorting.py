@@ -170,6 +170,13 @@ def test_of_equal_elements_the_first_is_the_unique_one() -> None:
     np.testing.assert_array_equal(found, [3, 1, 2, 0, 0, 0, 0])
 
 
+def test_of_two_sets_the_first_gives_the_elements_of_both() -> None:
+    x, y = (tg.tensor(values, requires_grad=True) for values in ([1.0, 2.0, 2.0], [2.0, 3.0]))
+    by_x, by_y = tg.gradients(np.union1d(x, y), [x, y], np.array([1.0, 2.0, 3.0]))
+    np.testing.assert_array_equal(by_x, [1, 2, 0])
+    np.testing.assert_array_equal(by_y, [0, 3])
+
+
 def test_indices_and_counts_are_constant() -> None:
     x = tg.tensor(TIED, requires_grad=True)
     values, *others = np.unique(x, return_index=True, return_inverse=True, return_counts=True)
@@ -183,8 +190,11 @@ def test_indices_and_counts_are_constant() -> None:
 
 def test_orders_are_constant() -> None:
     x = tg.tensor(TIED, requires_grad=True)
-    constants = (np.argsort(x), np.argpartition(x, 2), np.lexsort((x, -x)), np.searchsorted(np.sort(x), x))
-    assert [constant.requires_grad for constant in constants] == [False] * 4
+    constants = (
+        *(np.argsort(x), np.argpartition(x, 2), np.lexsort((x, -x))),
+        *(np.searchsorted(np.sort(x), x), np.isin(x, [1.0, 2.0])),
+    )
+    assert [constant.requires_grad for constant in constants] == [False] * 5
     np.testing.assert_array_equal(constants[0].data, np.argsort(TIED))
 
 

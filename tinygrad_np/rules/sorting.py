@@ -4,6 +4,7 @@ The order itself is piecewise constant. Where elements tie, it is the order that
 """
 
 import functools
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -73,14 +74,40 @@ def _ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> An
     return np.max(a, axis, out, keepdims) - np.min(a, axis, out, keepdims)
 
 
-# Unique values: of several equal elements, the first one is the value.
+# Unique values and sets: of several equal elements, the first one is the value.
 
 
-def _unique_values(x: Any, values: Any) -> Any:
-    """The values that NumPy found in an array, read from it."""
+def _read_from(x: Any, found: Any) -> Any:
+    """What NumPy found out about the elements of an array, with the values read from it, so that they are recorded."""
+    values, *others = found if isinstance(found, tuple) else (found,)
     x = np.ravel(x)
     order = np.argsort(plain(x), kind="stable")
-    return x[order[np.searchsorted(plain(x), values, sorter=order)]]
+    read = x[order[np.searchsorted(plain(x), values, sorter=order)]]
+    if not others:
+        return read
+    parts = (read, *map(Tensor, others))
+    return found._make(parts) if hasattr(found, "_make") else parts
+
+
+def _reading(function: Callable[..., Any], arrays: int) -> None:
+    """Register a function whose values are elements of its first arrays."""
+    signature = inspect.signature(function)
+
+    @composite(function)
+    def spelling(*args: Any, **options: Any) -> Any:
+        args = signature.bind(*args, **options).args
+        return _read_from(np.concatenate([np.ravel(a) for a in args[:arrays]]), function(*plain(args)))
+
+
+_reading(np.unique_all, 1)
+_reading(np.unique_counts, 1)
+_reading(np.unique_inverse, 1)
+_reading(np.unique_values, 1)
+_reading(np.union1d, 2)
+_reading(np.intersect1d, 2)
+_reading(np.setdiff1d, 1)
+_reading(np.setxor1d, 2)
+constant(np.isin)
 
 
 @composite(np.unique)
@@ -92,29 +119,12 @@ def _unique(
     axis: int | None = None,
     **options: Any,
 ) -> Any:
-    found = np.unique(plain(ar), return_index, return_inverse, return_counts, axis, **options)  # type: ignore[call-overload]
-    values, *others = found if isinstance(found, tuple) else (found,)
+    x = plain(ar)
+    found = np.unique(x, return_index, return_inverse, return_counts, axis, **options)  # type: ignore[call-overload]
     if axis is None:
-        values = _unique_values(ar, values)
-    else:
-        values = np.take(ar, np.unique(plain(ar), return_index=True, axis=axis, **options)[1], axis=axis)
-    return (values, *map(Tensor, others)) if others else values
-
-
-def _unique_fields(function: Callable[..., Any]) -> None:
-    @composite(function)
-    def spelling(x: Any, /) -> Any:
-        found = function(plain(x))
-        return found._make([_unique_values(x, found.values), *map(Tensor, found[1:])])
-
-
-for _function in (np.unique_all, np.unique_counts, np.unique_inverse):
-    _unique_fields(_function)
-
-
-@composite(np.unique_values)
-def _only_unique_values(x: Any, /) -> Any:
-    return _unique_values(x, np.unique_values(plain(x)))
+        return _read_from(ar, found)
+    rows = np.take(ar, np.unique(x, return_index=True, axis=axis, **options)[1], axis=axis)
+    return (rows, *map(Tensor, found[1:])) if isinstance(found, tuple) else rows
 
 
 # Medians and quantiles lie between two neighbours of the sorted elements. Where, NumPy itself says: it is the estimate
@@ -239,7 +249,7 @@ def _estimates(estimate: Estimate, *rules: Callable[..., Any]) -> Any:
         if not keepdims:
             return y
         leading = np.shape(q[0]) if q else ()
-        kept = restored(np.empty(y.shape[len(leading):]), a.shape, axis).shape
+        kept = restored(np.empty(y.shape[len(leading) :]), a.shape, axis).shape
         return y.reshape(*leading, *kept)
 
     return by_rows
