@@ -49,3 +49,8 @@ CASES = [
     case(np.ix_, A(2), A(3), complex=True),
     case(np.ix_, np.array([True, False, True]), A(2)),
 ]
+if hasattr(np, "astype"):  # new in NumPy 2.1
+    CASES += [
+        case(np.astype, A(3), np.complex128, exempt={"float32": WIDE}),
+        case(np.astype, A(3), np.float64, copy=False, exempt={"float32": WIDE}),
+    ]

@@ -30,6 +30,15 @@ def _full_like(
     return updated(filled, fill_value, index=...)
 
 
+if hasattr(np, "astype"):  # new in NumPy 2.1
+
+    @composite(np.astype)
+    def _astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
+        if device not in (None, "cpu"):
+            raise ValueError(f"np.astype: arrays live in main memory, so device must be 'cpu', not {device!r}")
+        return x.astype(dtype)
+
+
 # Sequences
 
 

@@ -54,8 +54,8 @@ constant(np.floor_divide)
 
 
 @composite(np.divmod)
-def _divmod(x0: Any, x1: Any) -> Any:
-    return np.floor_divide(x0, x1), np.remainder(x0, x1)
+def _divmod(x0: Any, x1: Any, /, **options: Any) -> Any:
+    return np.floor_divide(x0, x1, **options), np.remainder(x0, x1, **options)
 
 
 # Powers
@@ -256,7 +256,7 @@ constant(
     *(np.isnan, np.isinf, np.isfinite, np.isnat, np.isposinf, np.isneginf, np.isclose, np.allclose),
     *(np.logical_and, np.logical_or, np.logical_xor, np.logical_not),
     *(np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert, np.left_shift, np.right_shift, np.bitwise_count),
-    *(np.gcd, np.lcm, np.round, np.around, np.array_equal, np.array_equiv),
+    *(np.gcd, np.lcm, np.round, np.around, np.array_equal, np.array_equiv, np.packbits, np.unpackbits),
 )
 
 # Complex parts

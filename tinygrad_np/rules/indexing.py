@@ -127,4 +127,5 @@ def _trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any =
 
 
 constant(np.nonzero, np.flatnonzero, np.argwhere, np.argsort, np.argpartition, np.searchsorted, np.digitize)
+constant(np.diag_indices_from, np.tril_indices_from, np.triu_indices_from)
 query(np.ravel_multi_index, np.unravel_index)

@@ -33,7 +33,7 @@ _STATISTICS: dict[str, Callable[..., Any]] = {
 @composite(np.pad)
 def _pad(array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> Any:
     if mode == "empty":
-        raise MissingRuleError("np.pad: mode='empty' leaves the new elements undefined; mode='constant' makes them zero")
+        raise MissingRuleError("np.pad: mode='empty' leaves new elements undefined: write mode='constant' for zeros")
     if callable(mode):
         raise MissingRuleError(
             f"np.pad: mode={mode.__name__} writes into arrays, which is not recorded: write np.concatenate([...]) with "

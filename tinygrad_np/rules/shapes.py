@@ -12,6 +12,7 @@ from tinygrad_np.rules.handlers import composite, query
 query(
     *(np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.min_scalar_type, np.common_type),
     *(np.iscomplexobj, np.isrealobj, np.isscalar, np.shares_memory, np.may_share_memory),
+    *(np.array2string, np.array_repr, np.array_str),
 )
 
 # Rearranging
