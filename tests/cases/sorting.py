@@ -74,7 +74,7 @@ CASES: list[Case] = [
         return_indices=True,
         spelling=lambda x, **options: np.intersect1d(x[:, None], x[1:4], assume_unique=True, **options),
     ),
-    case(np.intersect1d, distinct(5), distinct(3)),
+    case(np.intersect1d, distinct(5), distinct(3), return_indices=True),
     case(np.setdiff1d, distinct(5), distinct(3), complex=True),
     case(np.setdiff1d, distinct(5), spelling=lambda x: np.setdiff1d(x, x[1:3], assume_unique=True)),
     case(np.setdiff1d, distinct(3), np.array([0.5, 1.5])),

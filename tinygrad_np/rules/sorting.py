@@ -95,8 +95,9 @@ def _reading(function: Callable[..., Any], arrays: int) -> None:
 
     @composite(function)
     def spelling(*args: Any, **options: Any) -> Any:
-        args = signature.bind(*args, **options).args
-        return _read_from(np.concatenate([np.ravel(a) for a in args[:arrays]]), function(*plain(args)))
+        given = signature.bind(*args, **options)
+        found = function(*plain(given.args), **given.kwargs)
+        return _read_from(np.concatenate([np.ravel(a) for a in given.args[:arrays]]), found)
 
 
 _reading(np.unique_all, 1)
