@@ -18,7 +18,7 @@ from tinygrad_np.errors import (
 )
 
 # Keyword arguments of an elementwise ufunc that choose how it computes, not what: no rule needs to see them.
-_UFUNC_OPTIONS = frozenset({"casting", "order", "dtype", "subok"})
+_UFUNC_OPTIONS = frozenset({"casting", "order", "dtype", "subok", "signature"})
 _UFUNC_DEFAULTS = {"out": None, "where": True, "casting": "same_kind", "order": "K", "dtype": None, "subok": True}
 
 
@@ -136,12 +136,18 @@ class CallSignature:
         unknown = [] if self.known is None else sorted(seen.keys() - self.known)
         if not unknown:
             return seen
-        if self.is_ufunc and unknown == ["where"]:
-            advice = "where= leaves the other elements undefined: write np.where(mask, f(x), other)"
-        else:
-            advice = "leave it out, write the call in other terms, or call the function on t.data"
+        advice = "leave it out, write the call in other terms, or call the function on t.data"
+        if self.is_ufunc or unknown == ["dtype"]:
+            advice = _INSTEAD.get(unknown[0], advice)
         given = ", ".join(f"{k}={_brief(seen[k])}" for k in unknown)
         raise UnsupportedArgumentError(f"{self.name}: there is no derivative for {given}; {advice}")
+
+
+_INSTEAD = {
+    "axes": "move the axes that are meant to the end first, with np.moveaxis",
+    "dtype": "convert the tensor first, with t.astype(dtype)",
+    "where": "where= leaves the other elements undefined: write np.where(mask, f(x), other)",
+}
 
 
 def refuse_out(name: str, kwargs: dict[str, Any]) -> None:
@@ -188,6 +194,8 @@ def described_call(name: str, values: Sequence[Any], static: dict[str, Any]) -> 
 
 
 def _brief(value: Any) -> str:
+    if isinstance(value, type):
+        return value.__name__
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"{value.dtype}{value.shape}"
     if isinstance(value, list | tuple) and any(hasattr(item, "dtype") for item in value):

@@ -16,7 +16,7 @@ import numpy as np
 from tinygrad_np.core import Differentiable, Tensor, defvjp, table, updated
 from tinygrad_np.rules.elementwise import over
 from tinygrad_np.rules.handlers import Composite, Constant, composite, constant, plain, refuse
-from tinygrad_np.rules.indexing import arrayed
+from tinygrad_np.rules.indexing import arrayed, scattered
 from tinygrad_np.rules.movement import as_dtype, refuse_writing
 from tinygrad_np.rules.reductions import axes_of, restored, spread
 
@@ -100,7 +100,6 @@ def _reduce(ufunc: Any) -> Callable[..., Any]:
         result = numpys.call((array,), {"axis": axis, "dtype": dtype, "initial": initial, "where": where})
         array = as_dtype(array, result.dtype)
         axes = axes_of(axis, array.ndim)
-
         number = math.prod(array.shape[axis] for axis in axes)
 
         def rows(x: Any) -> Any:
@@ -170,7 +169,7 @@ def _at(ufunc: Any) -> Callable[..., None]:
     checked.name = name
 
     def at(target: Any, index: Any, *operand: Any) -> None:
-        """Every element that an index names several times is changed as often, so there is a round for each time."""
+        """An element that the index names several times is changed as often: there is a round for each time."""
         index = plain(index)
         if not isinstance(target, Tensor):
             refuse_writing(name, *operand)
@@ -180,25 +179,26 @@ def _at(ufunc: Any) -> Callable[..., None]:
         places = np.arange(target.size).reshape(target.shape)[index]
         own = [arrayed(x) if ufunc is np.ldexp else as_dtype(x, target.dtype) for x in operand]
         operands = [np.ravel(np.broadcast_to(x, places.shape)) for x in own]
-        places = places.ravel()
-        times = _occurrences(places)
         elements: Any = np.ravel(target)
-        for time in range(times.max(initial=-1) + 1):
-            now = np.flatnonzero(times == time)
-            step = ufunc(elements[places[now]], *(x[now] for x in operands))
-            elements = updated(elements, step, index=places[now])
+        places = places.ravel()
+        if ufunc is np.add or ufunc is np.subtract:  # how often does not matter to a sum
+            elements = ufunc(elements, scattered(*operands, index=places, shape=elements.shape))
+        else:
+            for now in _rounds(places):
+                step = ufunc(elements[places[now]], *(x[now] for x in operands))
+                elements = updated(elements, step, index=places[now])
         target._rebind(elements.reshape(target.shape), name)
 
     return at
 
 
-def _occurrences(numbers: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """For each number, how often it came before."""
-    order = np.argsort(numbers, kind="stable")
-    ordered = numbers[order]
-    found = np.empty(numbers.shape, int)
-    found[order] = np.arange(numbers.size) - np.searchsorted(ordered, ordered)
-    return found
+def _rounds(places: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
+    """Where each place is named for the first time, for the second time, and so on."""
+    order = np.argsort(places, kind="stable")
+    ordered = places[order]
+    times = np.empty(places.shape, int)
+    times[order] = np.arange(places.size) - np.searchsorted(ordered, ordered)
+    return np.split(np.argsort(times, kind="stable"), np.cumsum(np.bincount(times))[:-1])
 
 
 # What each ufunc has.
