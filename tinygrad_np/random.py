@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import operator
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from tinygrad_np.errors import DtypeError, ShapeError
+from tinygrad_np.graph import capturing
 
-__all__ = ["generator", "manual_seed"]
+__all__ = ["generator", "manual_seed", "uniform"]
 
 _generator = np.random.default_rng()
 
@@ -64,3 +67,24 @@ def manual_seed(seed: int) -> None:
     if number < 0:
         raise ShapeError(f"manual_seed: the seed must be zero or above, not {number}")
     _generator.bit_generator.state = np.random.default_rng(number).bit_generator.state
+
+
+def uniform(shape: tuple[int, ...], dtype: DTypeLike = np.float64) -> Any:
+    """Numbers from 0 to 1, drawn from the library's generator; a compiled function draws anew on every call.
+
+    Examples
+    --------
+    >>> import tinygrad_np as tg
+    >>> tg.manual_seed(0)
+    >>> tg.random.uniform((2,))
+    array([0.63696169, 0.26978671])
+
+    """
+    tape = capturing.get()
+    if tape is None:
+        return _drawn(shape, np.dtype(dtype))
+    return tape.call(_drawn, (shape, np.dtype(dtype)), {}, effect=True)
+
+
+def _drawn(shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
+    return _generator.random(shape, dtype)

@@ -17,7 +17,7 @@ import numpy as np
 from tinygrad_np.compiler.program import Call, Program, Value, Wrapped, values_in
 from tinygrad_np.core import Tensor, converted, getitem, table, updated
 from tinygrad_np.errors import CaptureError
-from tinygrad_np.graph import Leaf
+from tinygrad_np.graph import Leaf, Pending
 from tinygrad_np.methods import ArrayMethods
 from tinygrad_np.signatures import function_name
 from tinygrad_np.trees import leaves, map_leaves
@@ -38,7 +38,7 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin, ArrayMethods):
         What it is in the program at the moment; writing in place makes it another.
     """
 
-    __slots__ = ("tape", "value")
+    __slots__ = ("__weakref__", "tape", "value")
 
     def __init__(self, tape: Tape, value: Value) -> None:
         self.tape = tape
@@ -150,10 +150,18 @@ def _described(x: Traced) -> str:
 
 
 class Tape:
-    """Writes a `Program` down, call by call. While it is active, the engine hands it every array that it meets."""
+    """Writes a `Program` down, call by call. While it is active, the engine hands it every array that it meets.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    outside : list of ndarray
+        Plain arrays that the function can reach: their content may change between runs. Any other plain array was made
+        by the function itself, out of nothing that the tape knows, and is taken for a constant.
+    """
+
+    def __init__(self, outside: Sequence[np.ndarray[Any, Any]] = ()) -> None:
         self.program = Program()
+        self._outside_ids = {id(array) for array in outside}
         self.grads: dict[Leaf, Any] = {}
         self._count = 0
         self._storages: dict[int, Traced] = {}
@@ -209,7 +217,8 @@ class Tape:
         if leaf in self.grads:
             return self.grads[leaf]
         if leaf not in self._grad_inputs:
-            given = leaf.grad
+            given: Any = leaf.grad
+            given = given.array() if isinstance(given, Pending) else given
             self._grad_inputs[leaf] = None if given is None else Traced(self, self._outside("grad", given, leaf))
         return self._grad_inputs[leaf]
 
@@ -293,7 +302,17 @@ class Tape:
             return leaf.value
         if isinstance(leaf, slice):
             return slice(*(self._operand(part) for part in (leaf.start, leaf.stop, leaf.step)))
-        return self.storage(leaf).value if isinstance(leaf, np.ndarray) else leaf
+        return self._plain(leaf).value if isinstance(leaf, np.ndarray) else leaf
+
+    def _plain(self, array: np.ndarray[Any, Any]) -> Traced:
+        """A plain array that takes part in a call."""
+        known = id(array) in self._storages
+        base: Any = array
+        while isinstance(base, np.ndarray) and not known:
+            known, base = id(base) in self._outside_ids or id(base) in self._storages, base.base
+        if not known:
+            self._storages[id(array)] = self._constant(array)
+        return self.storage(array)  # type: ignore[no-any-return]
 
     def _copyto(self, target: Any, source: Any) -> None:
         target = self.storage(target)
@@ -335,18 +354,18 @@ class Tape:
     def _returned(self, leaf: Any) -> Any:
         if isinstance(leaf, Tensor):
             return Wrapped(self._operand(self.storage(leaf._value)))
-        return leaf.value if isinstance(leaf, Traced) else leaf
+        return self._operand(leaf) if isinstance(leaf, Traced) else leaf
 
     def _check_stores(self) -> None:
         changed = list(self.program.stores)
         for target in changed:
             for other in self.program.values:
-                if other is not target and other not in self._transient and other.kind == "storage":
-                    if _overlap(target.source, other.source):
-                        raise CaptureError(
-                            f"the function writes to an array of {target.dtype}{target.shape} in place and also uses "
-                            "another that shares its memory, so tg.compile cannot tell what a replay would read"
-                        )
+                distinct = other is target or other in self._transient or other.kind != "storage"
+                if not distinct and _overlap(target.source, other.source):
+                    raise CaptureError(
+                        f"the function writes to an array of {target.dtype}{target.shape} in place and also uses "
+                        "another that shares its memory, so tg.compile cannot tell what a replay would read"
+                    )
 
 
 def _like(leaf: Any) -> Any:

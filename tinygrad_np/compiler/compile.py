@@ -16,7 +16,7 @@ from tinygrad_np.checkpointing import checkpoint
 from tinygrad_np.compiler.capture import Tape
 from tinygrad_np.compiler.guards import Watch, named_globals
 from tinygrad_np.compiler.passes import optimised
-from tinygrad_np.compiler.program import Program, Value
+from tinygrad_np.compiler.program import Program
 from tinygrad_np.compiler.replay import Replay
 from tinygrad_np.core import Tensor
 from tinygrad_np.errors import CaptureError
@@ -54,7 +54,8 @@ def compile(fn: Callable[..., Any]) -> Compiled:
     ------
     CaptureError
         On the first call, if a replay could not do what the function does: a decision that depends on an element's
-        value, Python state that the function changes, random numbers from elsewhere than `tinygrad_np.random`, printing.
+        value, Python state that the function changes, random numbers from elsewhere than `tinygrad_np.random`,
+        printing.
 
     Examples
     --------
@@ -124,9 +125,8 @@ class Compiled:
             changed = watch.changed()
             if changed is not None:
                 raise CaptureError(
-                    f"tg.compile: {function_name(self.fn)} changes {changed}, which is Python state, and a replay would "
-                    "not: keep it in an array that NumPy calls update (count += 1 as np.add(count, 1, out=count)), "
-                    "return it, or change it outside of the function"
+                    f"tg.compile: {function_name(self.fn)} changes {changed}, which is Python state, and a replay "
+                    "would not: return it, keep it in a tensor, or change it outside of the function"
                 )
             if recorded:
                 return _Entry(watch, None, {}, recorded=True)
@@ -139,7 +139,7 @@ class Compiled:
 
     def _dry_run(self, args: Any, kwargs: Any, given: list[Any], watch: Watch) -> tuple[Program, bool]:
         """Run the function on stand-ins, which leaves everything outside of it as it was."""
-        tape = Tape()
+        tape = Tape(watch.arrays)
         stand_ins = [_stand_in(tape, position, x) for position, x in enumerate(given)]
         args, kwargs = rebuild((args, kwargs), stand_ins)
         token = capturing.set(tape)
@@ -234,7 +234,7 @@ def _with_traced_arrays(fn: Any, tape: Tape) -> Any:
     cells = tuple(map(functools.partial(_traced_cell, tape=tape), fn.__closure__ or ()))
     arrays = {name: fn.__globals__[name] for name in named_globals(fn)}
     traced = {name: tape.storage(array) for name, array in arrays.items() if isinstance(array, np.ndarray)}
-    if not traced and cells == (fn.__closure__ or ()):
+    if not traced and all(new is old for new, old in zip(cells, fn.__closure__ or (), strict=True)):
         return fn
     copy = types.FunctionType(fn.__code__, {**fn.__globals__, **traced}, fn.__name__, fn.__defaults__, cells)
     copy.__kwdefaults__ = fn.__kwdefaults__
@@ -286,7 +286,7 @@ def _no_printing() -> Iterator[None]:
         def __getattr__(self, name: str) -> Any:
             return getattr(before, name)
 
-    sys.stdout = Refusing()  # type: ignore[assignment]
+    sys.stdout = Refusing()
     try:
         yield
     finally:
@@ -295,13 +295,12 @@ def _no_printing() -> Iterator[None]:
 
 def _check_same(first: Program, second: Program, name: str) -> None:
     """Raise unless two captures of one function made the same program."""
-    numbers = {a: b for a, b in zip(_all_values(first), _all_values(second), strict=False)}
     for ours, theirs in zip(first.calls, second.calls, strict=False):
         if ours.function is not theirs.function or str(ours) != str(theirs):
             raise CaptureError(_differs(name, f"the call {ours} was {theirs} the second time"))
     if len(first.calls) != len(second.calls) or len(first.values) != len(second.values):
         raise CaptureError(_differs(name, f"{len(first.calls)} calls were {len(second.calls)} the second time"))
-    for a, b in numbers.items():
+    for a, b in zip(first.values, second.values, strict=True):
         if a.kind == "constant" and _bytes(a.source) != _bytes(b.source):
             raise CaptureError(_differs(name, f"a constant of {a.dtype}{a.shape} has other elements the second time"))
 
@@ -309,12 +308,8 @@ def _check_same(first: Program, second: Program, name: str) -> None:
 def _differs(name: str, what: str) -> str:
     return (
         f"tg.compile: {name} did not do the same when it was run twice on the same arguments ({what}): a replay would "
-        "repeat one of them for ever. Draw random numbers from tg.random inside of it, and pass in whatever else changes"
+        "repeat one of them for ever. Draw random numbers with tg.random inside of it, and pass in what else changes"
     )
-
-
-def _all_values(program: Program) -> list[Value]:
-    return program.values
 
 
 def _bytes(array: Any) -> bytes:

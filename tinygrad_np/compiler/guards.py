@@ -76,9 +76,9 @@ class Watch:
             return
         for variable, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
             if _is_set(cell):
-                self._watch(lambda cell=cell: cell.cell_contents, variable)
+                self._watch(functools.partial(getattr, cell, "cell_contents"), variable)
         for variable in named_globals(function):
-            self._watch(lambda variable=variable: function.__globals__[variable], variable)
+            self._watch(_reader(function.__globals__, variable), variable)
         for default in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
             self._walk(default, f"a default of {name}")
 
@@ -89,17 +89,23 @@ class Watch:
             self._entries.append((lambda: len(container), len(container), f"len({name})"))
         keys = container if isinstance(container, dict) else range(len(container))
         for key in list(keys):
-            self._watch(lambda key=key: container[key], f"{name}[{key!r}]")
+            self._watch(_reader(container, key), f"{name}[{key!r}]")
 
     def _walk_object(self, thing: Any, name: str) -> None:
-        call = getattr(type(thing), "__call__", None)
+        if _is_library(type(thing).__module__) and not type(thing).__module__.startswith("tinygrad_np"):
+            return
+        call = vars(type(thing)).get("__call__")
         if isinstance(call, types.FunctionType):
             self._walk(call, name)
         attributes = getattr(thing, "__dict__", None)
         if isinstance(attributes, dict):
             self._entries.append((lambda: len(attributes), len(attributes), f"the attributes of {name}"))
             for key in list(attributes):
-                self._watch(lambda key=key: attributes[key], f"{name}.{key}")
+                self._watch(_reader(attributes, key), f"{name}.{key}")
+
+
+def _reader(container: Any, key: Any) -> Callable[[], Any]:
+    return lambda: container[key]
 
 
 def named_globals(function: types.FunctionType) -> Iterator[str]:

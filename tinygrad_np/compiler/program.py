@@ -49,7 +49,12 @@ class Value:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The type of the elements."""
-        return np.dtype(self.like.dtype)
+        dtype: np.dtype[Any] = self.like.dtype
+        return dtype
+
+    def forget(self) -> None:
+        """Let go of the elements that it had during capture."""
+        self.like = np.broadcast_to(np.zeros((), self.dtype), self.shape)
 
     def __repr__(self) -> str:
         return f"v{self.number}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -70,13 +70,15 @@ class Replay:
         self._run: Callable[..., Any] = namespace["replay"]
         self._positions = [v.source for v in program.values if v.kind == "input"]
         self._ignored = program.ignored
+        for value in [*program.values, *(result for call in program.calls for result in call.results)]:
+            value.forget()
 
     def __call__(self, inputs: list[Any]) -> Any:
         """Run it on the leaves of the arguments."""
         given = [inputs[position] for position in self._positions]
         if not self._ignored:
             return self._run(*given)
-        with np.errstate(**self._ignored):
+        with np.errstate(**cast(Any, self._ignored)):
             return self._run(*given)
 
     def __str__(self) -> str:
@@ -146,7 +148,8 @@ class Replay:
         if result in self._returned:
             return False  # the caller may keep it
         if is_ufunc:
-            out = self._out(call, result, position, in_place=function.signature is None)
+            elementwise = cast(np.ufunc, function).signature is None
+            out = self._out(call, result, position, in_place=elementwise)
             casting = ', casting="same_kind"' if call.dtype is not None else ""
             self._line(function, call.args, out, casting)
         elif function in _REDUCTIONS and not call.kwargs.keys() - {"axis", "keepdims"} and len(call.args) == 1:
@@ -174,14 +177,15 @@ class Replay:
             self._lines.append(f"{target}[{self._argument(index)}] = {self._argument(value)}")
         elif function is _plain(scattered) and not call.args[0].dtype.hasobject:
             out = self._out(call, result, position)
-            self._lines.append(f"{self._name(_scatter)}({self._arguments(call.args, call.kwargs)}, out={self._array(out)})")
+            arguments = self._arguments(call.args, call.kwargs)
+            self._lines.append(f"{self._name(_scatter)}({arguments}, out={self._array(out)})")
         else:
             return False
         self._fixed[result] = out
         return True
 
     def _line(self, function: Any, args: Any, out: Any, more: str) -> None:
-        self._lines.append(f"{self._name(function)}({self._arguments(args, {})}, {self._array(out)}{more})")
+        self._lines.append(f"{self._name(function)}({self._arguments(args, {})}, out={self._array(out)}{more})")
 
     def _out(
         self, call: Call, result: Value, position: int, *, in_place: bool = False, only: Any = None
@@ -239,14 +243,14 @@ class Replay:
             self._lines.append(f'{copyto}({self._array(target.source)}, {source}, casting="same_kind")')
         for leaf in dict.fromkeys(program.updated):
             self._lines.append(f"{self._name(leaf, 'leaf')}.updated = next_number()")
-        for leaf, value in program.grads.items():
+        for leaf, gradient in program.grads.items():
             name = self._name(leaf, "leaf")
-            if value is None:
+            if gradient is None:
                 self._lines.append(f"{name}.grad = None")
-            elif value in self._buffer_of or self._owner.get(value) in self._buffer_of:
-                self._lines.append(f"{name}.grad = {self._name(Pending(self._fixed[value]), 'pending')}")
+            elif self._owner.get(gradient, gradient) in self._buffer_of:
+                self._lines.append(f"{name}.grad = {self._name(Pending(self._fixed[gradient]), 'pending')}")
             else:
-                self._lines.append(f"{name}.grad = {self._name(np.array)}({self._argument(value)})")
+                self._lines.append(f"{name}.grad = {self._name(np.array)}({self._argument(gradient)})")
         self._lines.append(f"return {self._result(program.outputs)}")
 
     def _result(self, tree: Any) -> str:
@@ -340,7 +344,8 @@ def _laid_out(buffer: np.ndarray[Any, Any], like: np.ndarray[Any, Any]) -> np.nd
     """The buffer as an array with the shape, dtype and order of axes in memory of another."""
     order = sorted(range(like.ndim), key=lambda axis: -abs(like.strides[axis]))
     flat = buffer[: like.nbytes].view(like.dtype)
-    return flat.reshape([like.shape[axis] for axis in order]).transpose(np.argsort(order))
+    laid_out: np.ndarray[Any, Any] = flat.reshape([like.shape[axis] for axis in order]).transpose(np.argsort(order))
+    return laid_out
 
 
 def _is_gather(call: Call) -> bool:

@@ -1,0 +1,249 @@
+"""A compiled function gives what the function itself gives, bit for bit."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import tinygrad_np as tg
+from tinygrad_np import nn, optim
+
+
+def bits(tree: Any) -> Any:
+    """Something that is equal only for the same elements, dtypes and shapes."""
+    if isinstance(tree, dict):
+        return {key: bits(item) for key, item in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [bits(item) for item in tree]
+    if tree is None:
+        return None
+    array = tree.data if isinstance(tree, tg.Tensor) else np.asarray(tree)
+    return array.tobytes(), array.shape, array.dtype
+
+
+def assert_same_on(function: Callable[..., Any], *calls: tuple[Any, ...]) -> Any:
+    """The compiled function equals the function on several calls of one signature, and captured it once."""
+    compiled = tg.compile(function)
+    for args in calls:
+        assert bits(compiled(*args)) == bits(function(*args))
+    assert compiled.captures == 1
+    return compiled
+
+
+def arrays(shape: tuple[int, ...], count: int = 3, dtype: Any = np.float64) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [rng.normal(size=shape).astype(dtype) for _ in range(count)]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: np.tanh(x) * 2 + 1,
+        lambda x: np.sum(x, axis=0) @ np.ones(5),
+        lambda x: x.T @ x,
+        lambda x: x[1:, ::-1] / (1 + x[:-1] ** 2),
+        lambda x: np.where(x > 0, np.log(np.abs(x) + 1), x),
+        lambda x: np.concatenate([x, -x], axis=1).reshape(2, -1),
+        lambda x: np.sort(x, axis=None)[::2],
+        lambda x: np.linalg.svd(x, full_matrices=False),
+        lambda x: np.einsum("ij,ik->jk", x, x),
+        lambda x: np.fft.rfft(x, axis=0),
+        lambda x: {"total": x.sum(), "parts": [x.max(axis=1), (x.argmax(), x.astype(np.float32))]},
+        lambda x: tg.functions.softmax(x) - tg.functions.logsumexp(x, axis=1, keepdims=True),
+        tg.grad(lambda x: np.sum(np.sin(x) ** 3)),
+        tg.hessian(lambda x: np.sum(np.prod(x, axis=0) * x[0])),
+        tg.jacobian(lambda x: np.tanh(x @ x.T)),
+        lambda x: tg.jvp(lambda a: np.linalg.inv(a @ a.T), (x,), (x,)),
+    ],
+)
+def test_any_function_of_arrays(function: Callable[..., Any]) -> None:
+    with np.errstate(all="ignore"):
+        assert_same_on(function, *[(x,) for x in arrays((4, 5))])
+
+
+def test_tensors_come_back_as_tensors_and_arrays_as_arrays() -> None:
+    compiled = tg.compile(lambda t, x: (t * 2, x * 2, 3, "text", None))
+    t, x, *rest = compiled(tg.tensor([1.0]), np.array([1.0]))
+    assert isinstance(t, tg.Tensor)
+    assert isinstance(x, np.ndarray)
+    assert rest == [3, "text", None]
+
+
+def test_nested_arguments_and_results() -> None:
+    class Pair(NamedTuple):
+        first: Any
+        second: Any
+
+    def function(tree: dict[str, Any], scale: float) -> Pair:
+        return Pair(tree["a"][0] * scale, {"b": tree["c"]})
+
+    x, y = arrays((3,), 2)
+    found = tg.compile(function)({"a": [x], "c": y}, scale=2.0)
+    assert isinstance(found, Pair)
+    assert bits(found) == bits(Pair(x * 2.0, {"b": y}))
+
+
+OPTIMISERS = {
+    "sgd": lambda p: optim.SGD(p, lr=0.1),
+    "momentum": lambda p: optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=1e-3),
+    "nesterov": lambda p: optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
+    "adam": lambda p: optim.Adam(p, lr=1e-2, weight_decay=1e-3),
+}
+
+
+class TestTraining:
+    """A whole step: forward, backward and update."""
+
+    @pytest.mark.parametrize("name", OPTIMISERS)
+    def test_100_steps_are_bit_for_bit_those_of_the_eager_loop(self, name: str) -> None:
+        rng = np.random.default_rng(0)
+        images, labels = rng.random((256, 20), np.float32), rng.integers(0, 4, 256)
+
+        def training() -> tuple[nn.Module, optim.Optimizer, Callable[[np.ndarray], tg.Tensor]]:
+            tg.manual_seed(0)
+            model = nn.Sequential(nn.Dense(20, 16), nn.ReLU(), nn.Dense(16, 8), nn.ReLU(), nn.Dense(8, 4))
+            optimiser = OPTIMISERS[name](model.parameters())
+
+            def step(rows: np.ndarray) -> tg.Tensor:
+                loss = nn.cross_entropy(model(np.take(images, rows, axis=0)), np.take(labels, rows))
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+                return loss
+
+            return model, optimiser, step
+
+        (eager, eager_optimiser, eager_step), (model, optimiser, step) = training(), training()
+        compiled = tg.compile(step)
+        for i in range(100):
+            eager_optimiser.lr = optimiser.lr = 0.01 * (1 - i / 100)  # a schedule
+            rows = rng.integers(0, 256, 32)
+            assert bits(compiled(rows)) == bits(eager_step(rows)), i
+            assert bits([p.data for p in model.parameters()]) == bits([p.data for p in eager.parameters()]), i
+        assert bits([p.grad for p in model.parameters()]) == bits([p.grad for p in eager.parameters()])
+        assert compiled.captures == 1
+
+    def test_gradients_accumulate_as_in_the_eager_loop(self) -> None:
+        def accumulating() -> tuple[tg.Tensor, Callable[[np.ndarray], None]]:
+            w = tg.tensor(np.ones(3), requires_grad=True)
+            return w, lambda x: np.sum(w * x).backward()
+
+        (eager_w, eager), (w, function) = accumulating(), accumulating()
+        compiled = tg.compile(function)
+        for x in arrays((3,), 4):
+            eager(x)
+            compiled(x)
+            assert bits(w.grad) == bits(eager_w.grad)
+        assert compiled.captures == 2  # once for a leaf without a gradient, once for one that has one
+
+    def test_a_parameter_may_be_read_after_its_update(self) -> None:
+        def training() -> tuple[tg.Tensor, Callable[[np.ndarray], Any]]:
+            w = tg.tensor(np.ones(3), requires_grad=True)
+            optimiser = optim.SGD([w], lr=0.1)
+
+            def step(x: np.ndarray) -> Any:
+                optimiser.zero_grad()
+                np.sum((w * x) ** 2).backward()
+                optimiser.step()
+                with tg.no_grad():
+                    return np.sum((w * x) ** 2)
+
+            return w, step
+
+        (eager_w, eager), (w, function) = training(), training()
+        compiled = tg.compile(function)
+        for x in arrays((3,), 4):
+            assert bits(compiled(x)) == bits(eager(x))
+            assert bits(w.data) == bits(eager_w.data)
+
+
+class TestMemory:
+    def test_a_replay_writes_into_the_same_buffers(self) -> None:
+        compiled = tg.compile(lambda x: np.sum(np.exp(np.tanh(x) * 2 + 1) - 3))
+        x = np.zeros((100, 100))
+        compiled(x)
+        assert len(compiled.program.buffers) == 1  # each operation works in place on the result before it
+        memory = [b.ctypes.data for b in compiled.program.buffers]
+        compiled(x)
+        assert memory == [b.ctypes.data for b in compiled.program.buffers]
+
+    def test_the_update_is_written_straight_into_the_parameter(self) -> None:
+        w = tg.tensor(np.ones(5), requires_grad=True)
+        optimiser = optim.SGD([w], lr=0.5)
+
+        @tg.compile
+        def step(x: np.ndarray) -> None:
+            optimiser.zero_grad()
+            np.sum(w * x).backward()
+            optimiser.step()
+
+        before = w.data
+        step(np.ones(5))
+        assert w.data is before
+        assert "copyto" not in step.program.source.split("subtract", 1)[1]
+        np.testing.assert_array_equal(before, 0.5)
+
+
+class TestReading:
+    def test_a_program_prints_one_line_a_call(self) -> None:
+        compiled = tg.compile(lambda x: np.sum(np.exp(x) @ np.ones((3, 2), np.float32), axis=0))
+        assert compiled.program is None
+        compiled(np.zeros((4, 3), np.float32))
+        text = str(compiled.program)
+        assert "float32[4, 3] = np.exp(v1)  # buffer 0" in text
+        assert "np.matmul" in text
+        assert "np.sum" in text
+        assert text.count("\n") < 10
+
+    def test_it_keeps_the_name_and_docstring_of_the_function(self) -> None:
+        @tg.compile
+        def double(x: np.ndarray) -> np.ndarray:
+            """Twice x."""
+            return x * 2
+
+        assert (double.__name__, double.__doc__) == ("double", "Twice x.")
+
+    def test_a_method_can_be_compiled(self) -> None:
+        class Scaler:
+            factor = 3.0
+
+            @tg.compile
+            def scale(self, x: np.ndarray) -> np.ndarray:
+                return x * self.factor
+
+        np.testing.assert_array_equal(Scaler().scale(np.ones(2)), [3.0, 3.0])
+
+
+class TestSignatures:
+    """What makes a new capture."""
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            np.zeros((2, 2)),
+            np.zeros(4, np.float32),
+            np.zeros(8)[::2],
+            np.zeros(4)[::-1],
+        ],
+    )
+    def test_shape_dtype_and_layout(self, other: np.ndarray) -> None:
+        compiled = tg.compile(lambda x: np.cumsum(x + 1))
+        compiled(np.zeros(4))
+        assert bits(compiled(other)) == bits(np.cumsum(other + 1))
+        assert compiled.captures == 2
+
+    @pytest.mark.parametrize(("first", "second"), [(1, 1.0), (1, True), (0.0, -0.0), (2, 3), ("a", "b")])
+    def test_python_arguments(self, first: Any, second: Any) -> None:
+        compiled = tg.compile(lambda x, option: x * 2 if isinstance(option, str) else x * option)
+        compiled(np.ones(2, np.float32), first)
+        compiled(np.ones(2, np.float32), second)
+        compiled(np.ones(2, np.float32), first)
+        assert compiled.captures == 2
+
+    def test_recording(self) -> None:
+        w = tg.tensor([1.0], requires_grad=True)
+        compiled = tg.compile(lambda x: w * x)
+        with tg.no_grad():
+            assert not compiled(np.ones(1)).requires_grad
+        assert compiled(np.ones(1)).requires_grad

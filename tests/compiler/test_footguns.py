@@ -1,0 +1,391 @@
+"""What a naive capture would silently get wrong: here it works as in the function itself, or is an error at capture."""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_np as tg
+from tinygrad_np import nn, optim
+from tinygrad_np.errors import CaptureError
+
+X = np.arange(4.0)
+
+
+def refuses(function: Callable[..., Any], message: str) -> None:
+    """Compiling the function fails on the first call, and leaves nothing changed: so does the second."""
+    compiled = tg.compile(function)
+    for _ in range(2):
+        with pytest.raises(CaptureError, match=message):
+            compiled(X)
+
+
+class TestValuesThatBecomePythonNumbers:
+    def test_a_branch_on_an_element(self) -> None:
+        refuses(lambda x: x + 1 if x[0] > 0 else x - 1, r"bool\(\) of an array of bool\(\).*np\.where")
+
+    def test_a_loop_until_an_element(self) -> None:
+        def halve(x: Any) -> Any:
+            while np.max(x) > 1:
+                x = x / 2
+            return x
+
+        refuses(halve, r"bool\(\)")
+
+    @pytest.mark.parametrize("convert", [float, int, complex, bool, "{:.3f}".format, str])
+    def test_conversions(self, convert: Callable[[Any], Any]) -> None:
+        refuses(lambda x: convert(np.sum(x)), "while tg.compile captured")
+        refuses(lambda x: convert(np.sum(tg.tensor([1.0]) * x)), "while tg.compile captured")
+
+    def test_item_and_tolist(self) -> None:
+        refuses(lambda x: np.sum(x).item(), r"item\(\)")
+        refuses(lambda x: x.tolist(), r"tolist\(\)")
+
+    def test_conversions_of_a_parameter(self) -> None:
+        scale = tg.tensor(2.0, requires_grad=True)
+        refuses(lambda x: x * float(scale), r"float\(\)|item\(\)")
+        refuses(lambda x: x * np.exp(scale.data).item(), r"item\(\)")
+
+    def test_plain_arrays_made_of_traced_ones(self) -> None:
+        refuses(lambda x: np.asarray(x) * 2, "plain array")
+        refuses(lambda x: np.array([x[0], x[1]]), "plain array|float")
+
+    def test_an_element_as_an_index(self) -> None:
+        refuses(lambda x: [1, 2, 3][np.argmax(x)], "Python integer")
+
+    def test_loops_over_the_length_are_fine(self) -> None:
+        compiled = tg.compile(lambda x: sum(row * i for i, row in enumerate(x)))
+        np.testing.assert_array_equal(compiled(X), np.sum(X * np.arange(4)))
+
+
+class TestPythonState:
+    def test_a_counter(self) -> None:
+        steps = 0
+
+        def step(x: Any) -> Any:
+            nonlocal steps
+            steps += 1
+            return x * steps
+
+        refuses(step, "changes steps, which is Python state")
+
+    def test_a_counter_in_an_object(self) -> None:
+        class Schedule:
+            steps = 0
+
+            def __init__(self) -> None:
+                self.steps = 0
+
+            def __call__(self, x: Any) -> Any:
+                self.steps += 1
+                return x / self.steps
+
+        schedule = Schedule()
+        refuses(lambda x: schedule(x), r"changes schedule\.steps")
+
+    def test_a_list_that_grows(self) -> None:
+        history: list[Any] = []
+
+        def log(x: Any) -> Any:
+            history.append(1)
+            return x
+
+        refuses(log, r"changes len\(history\)")
+
+    def test_printing(self) -> None:
+        refuses(lambda x: print("hello") or x, "prints 'hello'")
+
+    def test_a_flag_that_changes_between_calls(self) -> None:
+        flags = {"double": False}
+        compiled = tg.compile(lambda x: x * 2 if flags["double"] else x)
+        np.testing.assert_array_equal(compiled(X), X)
+        flags["double"] = True
+        np.testing.assert_array_equal(compiled(X), X * 2)
+        flags["double"] = False
+        np.testing.assert_array_equal(compiled(X), X)
+
+    def test_training_mode(self) -> None:
+        class Noisy(nn.Module):
+            def forward(self, x: Any) -> Any:
+                return x * 2 if self.training else x
+
+        model = Noisy()
+        compiled = tg.compile(model)
+        np.testing.assert_array_equal(compiled(X), X * 2)
+        model.eval()
+        np.testing.assert_array_equal(compiled(X), X)
+
+
+class TestRandomness:
+    @pytest.mark.parametrize(
+        "draw",
+        [
+            lambda: np.random.default_rng().random(4),
+            lambda: np.array([random.random() for _ in range(4)]),
+            lambda: np.array([float(time.perf_counter_ns())]),
+            lambda: tg.random.generator().random(4),
+        ],
+    )
+    def test_draws_that_would_be_fixed(self, draw: Callable[[], np.ndarray]) -> None:
+        refuses(lambda x: x + draw(), "did not do the same when it was run twice")
+
+    def test_draws_of_a_generator_outside(self) -> None:
+        rng = np.random.default_rng(0)
+        refuses(lambda x: x + rng.random(4), "did not do the same when it was run twice")
+
+    def test_our_own_draws_are_those_of_the_eager_function(self) -> None:
+        def noisy(x: Any) -> Any:
+            return x + tg.random.uniform((4,))
+
+        compiled = tg.compile(noisy)
+        tg.manual_seed(0)
+        eager = [noisy(X) for _ in range(5)]
+        tg.manual_seed(0)
+        assert [compiled(X).tobytes() for _ in range(5)] == [e.tobytes() for e in eager]
+        assert len({e.tobytes() for e in eager}) == 5
+
+
+class TestParameters:
+    def test_values_written_between_calls_are_seen(self) -> None:
+        w = tg.tensor(np.ones(4), requires_grad=True)
+        with tg.no_grad():
+            compiled = tg.compile(lambda x: w * x)
+            np.testing.assert_array_equal(compiled(X).data, X)
+            w.data[...] = 5
+            np.testing.assert_array_equal(compiled(X).data, 5 * X)
+        assert compiled.captures == 1
+
+    def test_a_replaced_parameter_is_seen(self) -> None:
+        model = nn.Dense(4, 2, dtype=np.float64)
+        compiled = tg.compile(model)
+        with tg.no_grad():
+            compiled(X)
+            model.weight = tg.tensor(np.ones((4, 2)), requires_grad=True)
+            np.testing.assert_array_equal(compiled(X).data, np.full(2, X.sum()))
+
+    def test_a_replaced_layer_is_seen(self) -> None:
+        model = nn.Sequential(nn.Dense(4, 2, dtype=np.float64))
+        compiled = tg.compile(model)
+        with tg.no_grad():
+            compiled(X)
+            model.layers[0] = nn.Dense(4, 3, dtype=np.float64)
+            assert compiled(X).shape == (3,)
+
+    def test_a_rebound_tensor_is_seen(self) -> None:
+        t = tg.tensor(np.ones(4))
+        compiled = tg.compile(lambda x: t * x)
+        np.testing.assert_array_equal(compiled(X).data, X)
+        t[0] = 7.0
+        np.testing.assert_array_equal(compiled(X).data, t.data * X)
+
+    def test_plain_arrays_outside_are_read_on_every_call(self) -> None:
+        table = np.ones(4)
+        compiled = tg.compile(lambda x: x + table * 2)
+        np.testing.assert_array_equal(compiled(X), X + 2)
+        table[:] = 10
+        np.testing.assert_array_equal(compiled(X), X + 20)
+
+    def test_gradients_dropped_between_calls(self) -> None:
+        w = tg.tensor(np.ones(4), requires_grad=True)
+        compiled = tg.compile(lambda x: np.sum(w * x).backward())
+        compiled(X)
+        compiled(X)
+        np.testing.assert_array_equal(w.grad, 2 * X)
+        w.grad = None
+        compiled(X)
+        np.testing.assert_array_equal(w.grad, X)
+
+
+class TestWritingInPlace:
+    def test_into_an_argument(self) -> None:
+        def increment(x: Any) -> Any:
+            x += 1
+            return x
+
+        x = X.copy()
+        compiled = tg.compile(increment)
+        with pytest.raises(CaptureError, match="in place"):
+            compiled(x)
+        np.testing.assert_array_equal(x, X)
+
+    def test_into_a_plain_array_outside(self) -> None:
+        class Store:
+            def __init__(self) -> None:
+                self.array = np.zeros(4)
+
+            def __call__(self, x: Any) -> Any:
+                self.array += 1
+                return x
+
+        store = Store()
+        refuses(lambda x: store(x), "plain array in place")
+        np.testing.assert_array_equal(store.array, 0)
+        store.array += 1  # and it can be written to again
+
+    def test_into_a_result_with_a_view(self) -> None:
+        def write(x: Any) -> Any:
+            y = x * 2
+            head = y[:2]
+            y += 1
+            return head
+
+        refuses(write, "shares its memory")
+
+    def test_into_a_result(self) -> None:
+        def write(x: Any) -> Any:
+            y = x * 2
+            y += 1
+            y[0] = 9
+            return y
+
+        compiled = tg.compile(write)
+        np.testing.assert_array_equal(compiled(X), write(X))
+        np.testing.assert_array_equal(compiled(X), [9, 3, 5, 7])
+
+
+class TestResults:
+    def test_kept_results_are_not_overwritten(self) -> None:
+        compiled = tg.compile(lambda x: (x * 2, (x + 1)[1:], np.sum(x), x))
+        kept = compiled(X)
+        before = [np.array(k) for k in kept]
+        compiled(X + 100)
+        for k, b in zip(kept, before, strict=True):
+            np.testing.assert_array_equal(k, b)
+
+    def test_kept_gradients_are_not_overwritten(self) -> None:
+        w = tg.tensor(np.ones(4), requires_grad=True)
+
+        @tg.compile
+        def step(x: Any) -> None:
+            w.grad = None
+            np.sum(w * x).backward()
+
+        step(X)
+        kept = w.grad
+        step(X + 100)
+        np.testing.assert_array_equal(kept, X)
+        np.testing.assert_array_equal(w.grad, X + 100)
+
+    def test_an_exception_in_the_function_is_raised_and_changes_nothing(self) -> None:
+        w = tg.tensor(np.ones(4), requires_grad=True)
+
+        def fails(x: Any) -> Any:
+            np.sum(w * x).backward()
+            raise KeyError("mine")
+
+        compiled = tg.compile(fails)
+        with pytest.raises(KeyError, match="mine"):
+            compiled(X)
+        assert w.grad is None
+        assert (w * 1.0).requires_grad  # recording goes on
+
+    def test_bad_elements_are_found_on_every_call(self) -> None:
+        compiled = tg.compile(lambda z, labels: nn.cross_entropy(z, labels))
+        z = np.zeros((2, 3))
+        compiled(z, np.array([0, 2]))
+        with pytest.raises(ValueError, match="labels must be from 0 to 2"):
+            compiled(z, np.array([0, 3]))
+        with pytest.raises(IndexError):
+            tg.compile(lambda x, i: np.take(x, i, axis=0))(X[:, None], np.array([4]))
+
+    def test_an_index_out_of_range_is_found_on_replay(self) -> None:
+        compiled = tg.compile(lambda x, i: np.sum(np.take(x, i, axis=0)))
+        table = X[:, None]
+        assert compiled(table, np.array([0, 3])) == 3
+        assert compiled(table, np.array([-1, -2])) == 5
+        with pytest.raises(IndexError):
+            compiled(table, np.array([0, 4]))
+
+
+class TestGraphs:
+    def test_gradients_of_a_compiled_function(self) -> None:
+        w = tg.tensor(np.ones(4), requires_grad=True)
+        function = tg.compile(lambda x: np.sum(np.tanh(w * x)))
+        loss = function(X)
+        loss.backward()
+        first = w.grad
+        w.grad = None
+        np.sum(np.tanh(w * X)).backward()
+        np.testing.assert_array_equal(first, w.grad)
+
+    def test_transforms_of_a_compiled_function(self) -> None:
+        function = tg.compile(lambda x: np.sum(x**3))
+        np.testing.assert_array_equal(tg.grad(function)(X), 3 * X**2)
+        np.testing.assert_array_equal(tg.hessian(function)(X), np.diag(6 * X))
+
+    def test_a_leaf_as_an_argument(self) -> None:
+        function = tg.compile(lambda w, x: np.sum(w * x).backward())
+        w = tg.tensor(np.ones(4), requires_grad=True)
+        function(w, X)
+        np.testing.assert_array_equal(w.grad, X)
+
+    def test_compiled_functions_within_one_another(self) -> None:
+        inner = tg.compile(lambda x: np.tanh(x))
+        outer = tg.compile(lambda x: inner(x) * 2)
+        np.testing.assert_array_equal(outer(X), np.tanh(X) * 2)
+        np.testing.assert_array_equal(outer(X + 1), np.tanh(X + 1) * 2)
+        assert inner.captures == 0
+
+
+class TestThreads:
+    def test_two_threads_share_a_compiled_function(self) -> None:
+        compiled = tg.compile(lambda x: np.sum(np.tanh(x) * x))
+        inputs = [X + i for i in range(50)]
+        expected = [np.sum(np.tanh(x) * x) for x in inputs]
+        found: dict[int, list[Any]] = {}
+
+        def work(which: int) -> None:
+            found[which] = [compiled(x) for x in inputs]
+
+        threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert all(results == expected for results in found.values())
+        assert len(found) == 4
+
+    def test_other_threads_compute_as_usual_during_a_capture(self) -> None:
+        w = tg.tensor(np.ones(4), requires_grad=True)
+        inside, proceed = threading.Event(), threading.Event()
+
+        def slow(x: Any) -> Any:
+            inside.set()
+            proceed.wait(10)
+            return w * x
+
+        def run() -> None:
+            with tg.no_grad():
+                tg.compile(slow)(X)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        inside.wait(10)
+        np.sum(w * 2).backward()
+        proceed.set()
+        thread.join()
+        np.testing.assert_array_equal(w.grad, 2)
+
+
+def test_a_diverged_optimiser_state_is_impossible() -> None:
+    """The classic case: Adam's bias correction counts steps."""
+    runs = []
+    for compiled in (False, True):
+        w = tg.tensor(np.ones(4), requires_grad=True)
+        optimiser = optim.Adam([w], lr=0.1)
+
+        def step(x: Any, w: tg.Tensor = w, optimiser: optim.Adam = optimiser) -> None:
+            optimiser.zero_grad()
+            np.sum((w * x) ** 2).backward()
+            optimiser.step()
+
+        run = tg.compile(step) if compiled else step
+        for _ in range(10):
+            run(X)
+        step(X)  # an eager step may follow
+        runs.append(w.data.tobytes())
+    assert runs[0] == runs[1]
