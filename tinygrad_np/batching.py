@@ -62,9 +62,12 @@ class Batched(Tensor):
         self.diagonal: Any = diagonal
         self.beside = beside
 
-    @property
-    def _value(self) -> Any:
+    def _no_elements(self, *args: Any, **kwargs: Any) -> Any:
         raise NotBatchedError("a batch of cotangents has no elements of its own")
+
+    _value = property(_no_elements)
+    item = tolist = __array__ = __bool__ = __float__ = __int__ = __complex__ = __index__ = _no_elements
+    __contains__ = __format__ = __copy__ = __deepcopy__ = detach = _no_elements
 
     @property
     def stacked(self) -> Any:

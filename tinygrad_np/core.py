@@ -806,14 +806,14 @@ def gradients(
             raise GradientError(
                 f"gradients(): input {position} is {_described(x)}, not a tensor that requires a gradient"
             )
-    if isinstance(outputs, Tensor):
-        start = _starting_cotangents([outputs], [cotangents], "gradients()", create_graph)
-    else:
-        cotangents = [None] * len(outputs) if cotangents is None else cotangents
-        start = _starting_cotangents(outputs, cotangents, "gradients()", create_graph)
     nodes = [cast(Node, x._node) for x in wanted]
     retain = create_graph if retain_graph is None else retain_graph
     with enable_grad() if create_graph else nullcontext():
+        if isinstance(outputs, Tensor):
+            start = _starting_cotangents([outputs], [cotangents], "gradients()", create_graph)
+        else:
+            cotangents = [None] * len(outputs) if cotangents is None else cotangents
+            start = _starting_cotangents(outputs, cotangents, "gradients()", create_graph)
         found = walk(start, set(nodes), retain=retain, wrap=Tensor if create_graph else None)
     results = [found[node] if node in found else np.zeros(node.shape, node.dtype) for node in nodes]
     if create_graph:
@@ -851,13 +851,14 @@ def _starting_cotangents(
         elif not isinstance(cotangent, ArrayMethods):
             cotangent = np.array(cotangent)
         elif not recorded:
-            cotangent = cotangent.data
+            cotangent = np.copy(cotangent.data)
         if cotangent.shape != output.shape or not np.can_cast(cotangent.dtype, output.dtype, "same_kind"):
             raise GradientError(
                 f"{caller}: a cotangent of {cotangent.dtype}{cotangent.shape} does not fit "
                 f"an output of {output.dtype}{output.shape}"
             )
-        cotangent = cotangent.astype(output.dtype)
+        if cotangent.dtype != output.dtype:
+            cotangent = cotangent.astype(output.dtype)
         node = output._node
         start[node] = start[node] + cotangent if node in start else cotangent
     return start
