@@ -122,6 +122,7 @@ CASES = [
     case(np.add.reduceat, A(4), [0, 2], dtype=np.float64, exempt={"float32": WIDE}),
     case(np.add.reduceat, A(4), []),
     case(np.multiply.reduceat, A(4, 2), SPLIT, complex=True),
+    case(np.hypot.reduceat, at(-1.5, 0.7, -0.4), [1, 0, 2]),  # an element by itself keeps its sign
     # outer
     *(case(ufunc.outer, draw(2), draw(3), **options(ufunc)) for ufunc, draw in PAIRS),
     *(case(ufunc.outer, FALLING, at(2.3, 4.1)) for ufunc in (*REMAINDERS, np.divmod)),
