@@ -15,7 +15,6 @@ from cases.case import missing
 from kit import check_gradient, floating
 
 import tinygrad_np as tg
-from tinygrad_np import fused
 from tinygrad_np.core import Differentiable, Tensor, table
 from tinygrad_np.rules.handlers import Composite
 
@@ -31,11 +30,7 @@ MIXED = [case for case in COMPLEX if len(case.arguments) > 1]
 
 
 def test_every_differentiable_function_has_a_case() -> None:
-    differentiable = [
-        function
-        for function, handler in table.items()
-        if isinstance(handler, Differentiable | Composite) and function.__module__ != fused.__name__
-    ]  # test_fused.py holds the fused functions to their composed forms
+    differentiable = [f for f, handler in table.items() if isinstance(handler, Differentiable | Composite)]
     assert missing(CASES, differentiable) == [], "add a line for each of these to its family in tests/cases/"
 
 
@@ -153,12 +148,10 @@ def assert_close(found: Sequence[Tensor], expected: Sequence[Tensor], relative: 
         np.testing.assert_allclose(ours.data, theirs.data, rtol=0, atol=relative * size)
 
 
-@every("float32")
-def test_float32_stays_float32(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing on the way to first and second gradients is wider than the input, and they are as good as can be."""
-    arrays = case.draw()
+def assert_single_precision(case: Case, arrays: Sequence[np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Assert that nothing on the way to first and second gradients is double, and that they are as good as can be."""
     doubles = leaves_for(arrays)
-    singles = leaves_for([x.astype(np.float32) for x in arrays])
+    singles = leaves_for([x.astype(SINGLE[x.dtype]) for x in arrays])
     first, second = [], []
     dtypes: set[np.dtype] = set()
     remember = Tensor.__init__
@@ -173,10 +166,23 @@ def test_float32_stays_float32(case: Case, monkeypatch: pytest.MonkeyPatch) -> N
                 patch.setattr(Tensor, "__init__", watched)
             first.append(slopes(case(*leaves), leaves))
             second.append(slopes(first[-1], leaves))
-    assert dtypes & {np.dtype(np.float64), np.dtype(np.complex128)} == set()
-    assert [g.dtype for g in first[0] + second[0]] == [np.float32] * 2 * len(arrays)
+    assert dtypes & SINGLE.keys() == set()
+    assert [g.dtype for g in first[0] + second[0]] == [x.dtype for x in singles] * 2
     assert_close(first[0], first[1], 1e-5)
     assert_close(second[0], second[1], 1e-4)
+
+
+SINGLE = {np.dtype(np.float64): np.float32, np.dtype(np.complex128): np.complex64}
+
+
+@every("float32")
+def test_float32_stays_float32(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert_single_precision(case, case.draw(), monkeypatch)
+
+
+@every("float32", COMPLEX)
+def test_complex64_stays_complex64(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert_single_precision(case, case.draw(complex=True), monkeypatch)
 
 
 @every("one at a time")
