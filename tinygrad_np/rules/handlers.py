@@ -121,9 +121,10 @@ def _plain_leaf(leaf: Any) -> Any:
 
 
 def _as_tensors(tree: Any) -> Any:
-    return map_leaves(_as_tensor, tree)
+    return map_leaves(as_tensor, tree)
 
 
-def _as_tensor(leaf: Any) -> Any:
+def as_tensor(leaf: Any) -> Any:
+    """An array as a Tensor that is not recorded, and anything else as it is."""
     is_array = isinstance(leaf, np.ndarray | np.generic | ArrayMethods) and not isinstance(leaf, Tensor)
     return Tensor(leaf) if is_array else leaf

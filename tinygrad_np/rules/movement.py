@@ -137,8 +137,8 @@ def _trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:
     places = np.argwhere(plain(filt))
     for a in (_checked(int(a), filt.ndim) for a in axes):
         if len(places):
-            start = places[:, a].min() if "f" in trim else None
-            stop = places[:, a].max() + 1 if "b" in trim else None
+            start = int(places[:, a].min()) if "f" in trim else None
+            stop = int(places[:, a].max()) + 1 if "b" in trim else None
             index[a] = slice(start, stop)
         else:
             index[a] = slice(0, 0)

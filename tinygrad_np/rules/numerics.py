@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygrad_np.core import defvjp, primitive, updated
 from tinygrad_np.rules.elementwise import over
-from tinygrad_np.rules.handlers import composite, constant, plain, query
+from tinygrad_np.rules.handlers import as_tensor, composite, constant, plain, query
 from tinygrad_np.rules.indexing import arrayed
 from tinygrad_np.rules.movement import as_dtype
 
@@ -23,7 +23,7 @@ query(np.einsum_path)
 @composite(np.interp)
 def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Any:
     """At a point of `xp` the derivative is that of the interval to its right."""
-    x, xp, fp = (_double(arrayed(a)) for a in (x, xp, fp))
+    x, xp, fp = (as_tensor(_double(arrayed(a))) for a in (x, xp, fp))
     if period is not None:
         if period == 0:
             raise ValueError("np.interp: period must be a non-zero value")
