@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,9 @@ def _linspace(
     *,
     device: Any = None,
 ) -> Any:
-    num = _count(num, "np.linspace")
+    num = operator.index(num)
+    if num < 0:
+        raise ValueError(f"np.linspace: the number of samples must not be negative, and here is {num}")
     start, stop = _operand(start), _operand(stop)
     inexact = np.result_type(start, stop, 1.0)
     intervals = num - 1 if endpoint else num
@@ -73,13 +76,6 @@ def _linspace(
     if dtype is not None:
         y = as_dtype(np.floor(y) if np.issubdtype(dtype, np.integer) else y, np.dtype(dtype))
     return (y, step) if retstep else y
-
-
-def _count(num: Any, name: str) -> int:
-    num = num.__index__()
-    if num < 0:
-        raise ValueError(f"{name}: the number of samples, {num}, must be non-negative")
-    return int(num)
 
 
 @composite(np.logspace)
