@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Callable
+from opcode import opmap
 from typing import Any, cast
 
 import numpy as np
 
-from tinygrad_np.errors import DtypeError, MissingMethodError, ShapeError
+from tinygrad_np.errors import DtypeError, EscapeError, MissingMethodError, ShapeError
 from tinygrad_np.graph import capturing
 
 __all__ = ["ArrayMethods"]
@@ -208,13 +210,29 @@ class ArrayMethods:
         return bool(self.item())
 
     def __float__(self) -> float:
+        self._refuse_storing()
         return float(self.item())
 
     def __int__(self) -> int:
         return int(self.item())
 
     def __complex__(self) -> complex:
+        self._refuse_storing()
         return complex(self.item())
+
+    def _refuse_storing(self) -> None:
+        """Raise if nobody asked for a number by name, but ``array[i] = t`` or a function of NumPy's did.
+
+        They call the same method as ``float(t)`` does; only the instruction that is being executed tells them apart.
+        """
+        caller = sys._getframe(2)
+        stores = caller.f_code.co_code[caller.f_lasti] == _STORE
+        if cast(Any, self).requires_grad and (stores or caller.f_globals.get("__name__", "").startswith("numpy.")):
+            raise EscapeError(
+                f"storing a tensor of {self.dtype}{self.shape} that requires a gradient in a plain array would lose "
+                "the gradient: write t.item() if that is meant, np.stack([...]) to join tensors, or make the array a "
+                "tensor, with tg.tensor(array)"
+            )
 
     def __index__(self) -> int:
         return operator.index(self.data)
@@ -227,6 +245,8 @@ class ArrayMethods:
             raise MissingMethodError(f"a tensor has no .{name}: {_REFUSED[name].format(name=name)}")
         raise AttributeError(f"a tensor has no attribute {name!r}")
 
+
+_STORE = opmap["STORE_SUBSCR"]
 
 _REFUSED = dict.fromkeys(
     ("base", "byteswap", "ctypes", "dump", "dumps", "flags", "getfield", "setflags", "strides", "tobytes", "tofile"),
