@@ -92,7 +92,11 @@ class Watch:
             self._watch(_reader(container, key), f"{name}[{key!r}]")
 
     def _walk_object(self, thing: Any, name: str) -> None:
-        if _is_library(type(thing).__module__) and not type(thing).__module__.startswith("tinygrad_np"):
+        module = type(thing).__module__
+        if module == "tinygrad_np.compiler.compile":  # its own state changes with every capture
+            self._walk(thing.fn, name)
+            return
+        if _is_library(module) and not module.startswith("tinygrad_np"):
             return
         call = vars(type(thing)).get("__call__")
         if isinstance(call, types.FunctionType):

@@ -1,0 +1,134 @@
+"""`python -m benchmarks`: time this library beside its peers and beside the limit, in one run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks import graphs, memory, mlp
+from benchmarks.harness import FRAMEWORKS, Result, machine, measure
+
+WORKLOADS = {workload.name: workload for workload in [*mlp.WORKLOADS, *graphs.WORKLOADS]}
+PAGE = Path(__file__).with_name("README.md")
+HERE = "<!-- written by `python -m benchmarks --write` from here on -->"
+
+
+def main() -> None:
+    """Parse the command line, measure, and report."""
+    options = _options()
+    frameworks = [name for name in FRAMEWORKS if name in options.frameworks]
+    results = []
+    for name in options.workloads:
+        if name == "memory":
+            continue
+        print(f"{name}: {WORKLOADS[name].description}", file=sys.stderr, flush=True)
+        results.append(measure(WORKLOADS[name], frameworks, options.rounds, options.seconds))
+    peaks = {}
+    if "memory" in options.workloads:
+        print(f"memory: tanh net of {memory.LAYERS} layers", file=sys.stderr, flush=True)
+        peaks = {name: memory.peak_growth(name) for name in frameworks if name in memory.FRAMEWORKS}
+    report = _report(results, peaks, frameworks)
+    print(report)
+    if options.json:
+        content = {"machine": machine(), "results": [asdict(result) for result in results], "memory": peaks}
+        _replace(Path(options.json), json.dumps(content, indent=1))
+    if options.plot:
+        _plot(results, frameworks, options.plot)
+    if options.write:
+        head = PAGE.read_text().partition(HERE)[0]
+        _replace(PAGE, f"{head}{HERE}\n\n{report}\n")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    names = [*WORKLOADS, "memory"]
+    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=f"of {', '.join(names)} (default: all)")
+    parser.add_argument(
+        "--frameworks",
+        nargs="+",
+        choices=list(FRAMEWORKS),
+        default=[name for name in FRAMEWORKS if name != "torch.compile"],
+        help="default: all but torch.compile, which needs a C++ compiler and half a minute a workload",
+    )
+    parser.add_argument("--rounds", type=int, default=15, help="turns that each framework gets (default: 15)")
+    parser.add_argument("--seconds", type=float, default=0.1, help="about how long a turn is (default: 0.1)")
+    parser.add_argument("--json", metavar="FILE", help="keep all times")
+    parser.add_argument("--plot", metavar="FILE", help="draw the ratios to PyTorch")
+    parser.add_argument("--write", action="store_true", help="write the table into benchmarks/README.md")
+    options = parser.parse_args()
+    unknown = [name for name in options.workloads if name not in names]
+    if unknown:
+        parser.error(f"there is no workload {', '.join(unknown)}; there are {', '.join(names)}")
+    options.workloads = options.workloads or names
+    return options
+
+
+def _report(results: list[Result], peaks: dict[str, float | str], frameworks: list[str]) -> str:
+    """Markdown tables of medians, of their spread, and of ratios; a dash where a framework did not take part."""
+    lines = ["Medians over all rounds, in brackets the ratio to PyTorch in the same run. Less is better.", ""]
+    lines += [f"| workload | unit | {' | '.join(frameworks)} | spread |", "| --- " * (len(frameworks) + 3) + "|"]
+    reasons: dict[str, str] = {}
+    for result in results:
+        cells = []
+        torch = result.median("torch")
+        for name in frameworks:
+            median = result.median(name)
+            if median is None:
+                cells.append("-")
+                reasons[f"{result.workload}, {name}"] = result.missing.get(name, "")
+            else:
+                cells.append(f"{median:.4g}" + (f" ({median / torch:.2f})" if torch else ""))
+        lines.append(f"| {result.workload} | {result.unit} | {' | '.join(cells)} | {_spread(result):.0%} |")
+    lines += ["", *(f"{result.workload}: {result.description}." for result in results)]
+    if results:
+        lines += ["", "Spread: the largest distance between the quartiles of a framework, relative to its median."]
+    if peaks:
+        net = f"a {memory.LAYERS}-layer tanh net of width {memory.WIDTH}, batch {memory.BATCH}, float32"
+        lines += ["", f"Peak memory of {net}, forward and backward: growth over the start of a fresh process, in MB."]
+        lines += ["", f"| {' | '.join(peaks)} |", "| --- " * len(peaks) + "|"]
+        lines.append(f"| {' | '.join(p if isinstance(p, str) else f'{p:.0f}' for p in peaks.values())} |")
+    missing = {reason for reason in reasons.values() if reason and reason != "not written for it"}
+    lines += ["", *sorted(f"A dash: {reason}." for reason in missing)]
+    lines += [f"{name}: {version}" + "  " for name, version in machine().items()]
+    return "\n".join(lines).rstrip()
+
+
+def _spread(result: Result) -> float:
+    widths = [0.0]
+    for times in result.times.values():
+        ordered = sorted(times)
+        quarter = len(ordered) // 4
+        widths.append((ordered[-1 - quarter] - ordered[quarter]) / ordered[len(ordered) // 2])
+    return max(widths)
+
+
+def _plot(results: list[Result], frameworks: list[str], path: str) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(1.4 * len(results) + 3, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    shown = [name for name in frameworks if any(result.median(name) for result in results)]
+    width = 0.8 / len(shown)
+    for i, name in enumerate(shown):
+        heights = [(result.median(name) or 0) / (result.median("torch") or 1) for result in results]
+        axes.bar([x + i * width for x in range(len(results))], heights, width, label=name)
+    axes.axhline(1, color="black", linewidth=0.8)
+    axes.set_xticks([x + 0.4 - width / 2 for x in range(len(results))], [result.workload for result in results])
+    axes.set(ylabel="time, relative to PyTorch", ylim=(0, 3))
+    axes.legend(frameon=False, ncols=2)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=150)
+
+
+def _replace(path: Path, text: str) -> None:
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+        file.write(text)
+    Path(file.name).replace(path)
+
+
+if __name__ == "__main__":
+    main()
