@@ -47,7 +47,7 @@ from tinygrad_np.graph import (
     recording,
 )
 from tinygrad_np.methods import ArrayMethods
-from tinygrad_np.signatures import CallSignature, RuleSignature, explained, function_name
+from tinygrad_np.signatures import CallSignature, RuleSignature, described_call, explained, function_name
 
 __all__ = ["Tensor", "apply", "defvjp", "enable_grad", "gradients", "no_grad", "primitive", "tensor", "zero"]
 
@@ -112,7 +112,7 @@ class Tensor(ArrayMethods):
     def grad(self) -> np.ndarray[Any, Any] | None:
         """The gradient that `backward` has added up here, or None. Only leaves keep one."""
         if isinstance(self._node, Leaf):
-            return _gradient(self._node)
+            return cast("np.ndarray[Any, Any] | None", _gradient(self._node))
         if self._node is not None:
             raise GradientError(
                 f"{self._node.function.name} made this tensor, and only leaves keep a .grad: "
@@ -209,7 +209,11 @@ class Tensor(ArrayMethods):
         self, dtype: DTypeLike, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True
     ) -> Any:
         """The same numbers in another dtype; the gradient comes back in this one."""
-        return converted(self, dtype=np.dtype(dtype), casting=casting)
+        try:
+            dtype = np.dtype(dtype)
+        except TypeError as error:
+            raise explained(error, "t.astype", (self, dtype), {}) from error
+        return converted(self, dtype=dtype, casting=casting)
 
     def _rebind(self, updated: Tensor, spelling: str) -> Tensor:
         """Let this handle stand for another value: what in-place operators mean when values are immutable.
@@ -370,6 +374,7 @@ table: dict[Any, Handler] = {}
 
 _new: Any = object.__new__
 _NO_KEYWORDS: dict[str, Any] = {}
+_OBJECT = np.dtype(object)
 _NUMBERS = frozenset({float, int, complex, bool, np.float64, np.float32, np.int64, np.complex128, np.bool_})
 
 
@@ -378,8 +383,9 @@ def apply(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, A
     handler = table.get(function)
     if handler is None:
         raise MissingRuleError(
-            f"{function_name(function)} has no derivative rule. Write it in terms of NumPy functions that have one, "
-            "give it one with tg.defvjp, or call it on t.data if no gradient is needed"
+            f"{described_call(function_name(function), args, kwargs)}: the function has no derivative rule. Write "
+            "it in terms of NumPy functions that have one, give it one with tg.defvjp, or call it on t.data if no "
+            "gradient is needed"
         )
     return handler.call(args, kwargs)
 
@@ -468,6 +474,10 @@ class Differentiable(Handler):
             value = self.function(*values, **static) if tape is None else tape.call(self.function, values, static)
         except (ValueError, TypeError, IndexError) as error:
             raise explained(error, self.name, values, static) from error
+        for result in value if isinstance(value, tuple) else (value,):
+            if getattr(result, "dtype", _OBJECT).kind not in "biufc":
+                what = getattr(result, "dtype", type(result).__name__)
+                raise DtypeError(f"{described_call(self.name, values, static)} returned {what}: tensors hold numbers")
         if not tracked or not recording.get():
             return _like(value, [Tensor(v) for v in value]) if isinstance(value, tuple) else Tensor(value)
         rule_static = self._signature.for_rules(static) if static else static

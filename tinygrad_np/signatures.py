@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -121,7 +122,7 @@ class CallSignature:
             if len(args) > max(len(self.names), self.arity):
                 raise DtypeError(f"{self.name}() takes {len(self.names)} positional arguments, not {len(args)}")
         static = {k: v for k, v in static.items() if k not in self.defaults or v is not self.defaults[k]}
-        refuse_out(self.name, static)
+        refuse_out(static.get("out"), self.name, args, kwargs)
         return arrays, static
 
     def for_rules(self, static: dict[str, Any]) -> dict[str, Any]:
@@ -150,13 +151,29 @@ _INSTEAD = {
 }
 
 
-def refuse_out(name: str, kwargs: dict[str, Any]) -> None:
-    """Raise if ``out=`` is among the keyword arguments, with what to write instead."""
-    if kwargs.get("out") is not None:
+def refuse_out(out: Any, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+    """Raise if a call was given an array to write into, with what to write instead."""
+    if out is not None:
         raise UnsupportedArgumentError(
-            f"{name}(..., out=...): a tensor is a value, and writing into an array would lose its gradient. "
-            f"Write y = {name}(...), or t[...] = {name}(...) to update t"
+            f"{described_call(name, args, kwargs)}: a tensor is a value, and writing into an array, as out= asks for, "
+            f"would lose its gradient. Write y = {name}(...), or t[...] = {name}(...) to update t"
         )
+
+
+def given_out(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """The ``out`` argument of a call, by name or by position; None if there is none."""
+    position = _position_of_out(function)
+    return kwargs.get("out", args[position] if position is not None and len(args) > position else None)
+
+
+@functools.cache
+def _position_of_out(function: Callable[..., Any]) -> int | None:
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except ValueError:  # some of NumPy's C functions do not tell
+        return None
+    names = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
+    return names.index("out") if "out" in names else None
 
 
 def explained(error: Exception, name: str, values: Sequence[Any], static: dict[str, Any]) -> Exception:
@@ -176,7 +193,10 @@ def explained(error: Exception, name: str, values: Sequence[Any], static: dict[s
         )
         if isinstance(error, theirs)
     )
-    return kind(f"{described_call(name, values, static)}: {error}. {_ADVICE[kind]}")
+    message = str(error)
+    if message.startswith(f"{name}: "):  # raised here on purpose, and says what to do
+        return kind(f"{described_call(name, values, static)}{message.removeprefix(name)}")
+    return kind(f"{described_call(name, values, static)}: {message.rstrip(' .')}. {_ADVICE[kind]}")
 
 
 _ADVICE = {

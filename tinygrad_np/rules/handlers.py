@@ -10,8 +10,8 @@ import numpy as np
 from tinygrad_np.core import Handler, Tensor, live, table
 from tinygrad_np.errors import DtypeError, MissingRuleError, TinygradError
 from tinygrad_np.methods import ArrayMethods
-from tinygrad_np.signatures import described_call, explained, refuse_out
-from tinygrad_np.trees import map_leaves
+from tinygrad_np.signatures import described_call, explained, given_out, refuse_out
+from tinygrad_np.trees import leaves, map_leaves
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -26,14 +26,14 @@ class Composite(Handler):
         self.spelling = spelling
 
     def call(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        refuse_out(self.name, kwargs)
+        refuse_out(given_out(self.function, args, kwargs), self.name, args, kwargs)
         try:
             result = self.spelling(*args, **kwargs)
         except (ValueError, TypeError, IndexError) as error:
             # NumPy's complaint about a call inside of the spelling is one about the call that the user wrote.
             cause = error.__cause__ if isinstance(error, TinygradError) and error.__cause__ else error
             raise explained(cast(Exception, cause), self.name, args, kwargs) from cause
-        return result if isinstance(result, Tensor) else _as_tensors(result)
+        return result if isinstance(result, Tensor) else _as_tensors(result, self.name, args, kwargs)
 
 
 class Constant(Handler):
@@ -42,20 +42,15 @@ class Constant(Handler):
     __slots__ = ()
 
     def call(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        refuse_out(self.name, kwargs)
-        return _as_tensors(self._values(args, kwargs))
+        refuse_out(given_out(self.function, args, kwargs), self.name, args, kwargs)
+        return _as_tensors(self._values(args, kwargs), self.name, args, kwargs)
 
     def _values(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         values, keywords = plain(list(args)), plain(kwargs)
         try:
-            result = self.function(*values, **keywords)
+            return self.function(*values, **keywords)
         except (ValueError, TypeError, IndexError) as error:
             raise explained(error, self.name, values, keywords) from error
-        if isinstance(result, np.ndarray) and result.dtype.hasobject:
-            raise DtypeError(
-                f"{described_call(self.name, values, keywords)} would be an array of objects: tensors hold numbers"
-            )
-        return result
 
 
 class Query(Constant):
@@ -120,8 +115,10 @@ def _plain_leaf(leaf: Any) -> Any:
     return live(leaf) if isinstance(leaf, Tensor) else leaf
 
 
-def _as_tensors(tree: Any) -> Any:
-    return map_leaves(as_tensor, tree)
+def _as_tensors(result: Any, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    if any(getattr(leaf, "dtype", None) == np.object_ for leaf in leaves(result)):
+        raise DtypeError(f"{described_call(name, args, kwargs)} returned objects: tensors hold numbers")
+    return map_leaves(as_tensor, result)
 
 
 def as_tensor(leaf: Any) -> Any:
