@@ -1,5 +1,8 @@
 """Cases of ``rules/creation.py``."""
 
+import warnings
+from typing import Any
+
 import numpy as np
 
 from cases.case import A, case, positive
@@ -7,6 +10,16 @@ from cases.elementwise import WIDE
 
 ARRAY_ONLY = {"one at a time": "NumPy asks the first array alone whether it dispatches, and errors name the other"}
 DOUBLE = {"float32": "np.geomspace computes in float64"}
+INTEGERS = {"float32": "NumPy promotes float32 beside int64 to float64"}
+ROW_STACK = getattr(np, "row_stack", None)  # deprecated
+
+
+def row_stack(arrays: list[Any]) -> Any:
+    assert ROW_STACK is not None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return ROW_STACK(arrays)
+
 
 CASES = [
     case(np.full_like, np.zeros((2, 3), np.float32), A(), spelling=lambda a, v: np.full_like(v, v, shape=a.shape)),
@@ -48,7 +61,20 @@ CASES = [
     case(np.meshgrid, A(2), np.array([1.5, 2.5], np.float32)),
     case(np.ix_, A(2), A(3), complex=True),
     case(np.ix_, np.array([True, False, True]), A(2)),
+    # NumPy's own code
+    case(np.fft.fftfreq, 5, A(), third=True, exempt=INTEGERS),
+    case(np.fft.rfftfreq, 4, d=A(), exempt=INTEGERS),
+    case(
+        np.fromfunction,
+        A(2, 1),
+        spelling=lambda a: np.fromfunction(lambda i, j: a * i + a * a * j, (2, 3)),
+        complex=True,
+        exempt={"float32": WIDE},
+    ),
+    case(np.poly1d, A(3), A(2), spelling=lambda c, x: np.poly1d(c)(x), complex=True, third=True),
 ]
+if ROW_STACK is not None:
+    CASES += [case(ROW_STACK, [A(3), A(2, 3)], spelling=row_stack, complex=True)]
 if hasattr(np, "astype"):  # new in NumPy 2.1
     CASES += [
         case(np.astype, A(3), np.complex128, exempt={"float32": WIDE}),

@@ -1,6 +1,7 @@
 """The derivative table, one page a family. Importing this package fills it."""
 
 from tinygrad_np.rules import (
+    constants,
     creation,
     cumulative,
     decompositions,
@@ -16,6 +17,7 @@ from tinygrad_np.rules import (
     polynomials,
     products,
     reductions,
+    refused,
     shapes,
     sorting,
     statistics,
@@ -24,6 +26,7 @@ from tinygrad_np.rules import (
 )
 
 __all__ = [
+    "constants",
     "creation",
     "cumulative",
     "decompositions",
@@ -39,6 +42,7 @@ __all__ = [
     "polynomials",
     "products",
     "reductions",
+    "refused",
     "shapes",
     "sorting",
     "statistics",

@@ -139,3 +139,10 @@ def _ix(*args: Any) -> Any:
             x = np.flatnonzero(plain(x))
         found.append(x.reshape([-1 if axis == position else 1 for axis in range(len(args))]))
     return tuple(found)
+
+
+# NumPy does not dispatch these, but their own code calls functions that have rules, so tensors pass through them.
+
+_row_stack = getattr(np, "row_stack", None)  # deprecated
+for _function in (np.fft.fftfreq, np.fft.rfftfreq, np.fromfunction, np.poly1d, *([_row_stack] if _row_stack else [])):
+    composite(_function)(_function)
