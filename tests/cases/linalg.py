@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 
 from cases.case import A, Case, case, distinct, positive
-from tinygrad_np.rules import decompositions, norms, vector_products
+from tinygrad_np.rules import decompositions, linalg, norms, vector_products
 
 DOUBLE = "NumPy makes a float64 array of what is no array"
 SINGULAR = "equal columns make the matrix singular: see test_contract_linalg.py"
 TIES = "equal columns are tied: see test_contract_linalg.py"
-ROUNDED = "the spelling rounds before it calls"
 MATRIX = np.array([[3, 1, 0], [-1, 2, 1], [0, 1, 4]], np.float32)
 SLOPE = np.array([1.5, -0.7, 0.4, 1.1], np.float32)
 
@@ -39,6 +38,10 @@ def spread(function: Callable[..., Any]) -> Callable[..., Any]:
 def low_rank(function: Callable[..., Any]) -> Callable[..., Any]:
     """The same function of the product of two matrices, whose rank is less than its size, and does not change."""
     return lambda a, b, *rest, **options: function(a @ b, *rest, **options)
+
+
+def kept_part(g: Any, a: Any) -> Any:
+    return linalg.by_kept_part(g, np.linalg.pinv(a, 0.4), a)
 
 
 def adjoint(x: Any) -> Any:
@@ -121,12 +124,15 @@ PSEUDO_INVERSES = [
     case(np.linalg.pinv, A(3, 3), spelling=regular(np.linalg.pinv)),
     case(np.linalg.pinv, A(2, 3, 2), spelling=regular(np.linalg.pinv), rtol=None, complex=True),
     case(np.linalg.pinv, A(3, 1), A(1, 3), spelling=low_rank(np.linalg.pinv), rcond=1e-6, complex=True),
-    case(np.linalg.pinv, A(4, 2), A(2, 3), spelling=low_rank(np.linalg.pinv), rtol=1e-6, exempt={"stretched": SINGULAR}),
+    case(
+        np.linalg.pinv, A(4, 2), A(2, 3), spelling=low_rank(np.linalg.pinv), rtol=1e-6, exempt={"stretched": SINGULAR}
+    ),
     case(np.linalg.pinv, A(3, 3), spelling=spread(np.linalg.pinv), rcond=0.6, complex=True),
     case(np.linalg.pinv, A(2, 4, 3), spelling=spread(np.linalg.pinv), rcond=np.array([0.45, 0.75])),
     case(np.linalg.pinv, A(3, 3), spelling=spread(np.linalg.pinv), hermitian=True, complex=True),
     case(np.linalg.pinv, A(3, 3), spelling=spread(np.linalg.pinv), hermitian=True, rcond=0.45, complex=True),
     case(np.linalg.pinv, A(0, 3)),
+    case(linalg.by_kept_part, A(3, 3), A(3, 3), spelling=lambda g, a: kept_part(g, a + np.diag(SLOPE[:3]))),
     case(np.linalg.lstsq, A(4, 2), A(4), complex=True, exempt={"stretched": SINGULAR}),
     case(np.linalg.lstsq, A(4, 2), A(4, 2), complex=True, exempt={"stretched": SINGULAR}),
     case(np.linalg.lstsq, A(3, 3), A(3), spelling=regular(np.linalg.lstsq)),
@@ -142,6 +148,7 @@ DETERMINANTS = [
     case(np.linalg.det, A(1, 1)),
     case(np.linalg.det, A(0, 0)),
     case(np.linalg.det, A(0, 2, 2)),
+    case(linalg.adjugate, A(3, 3), spelling=lambda a: linalg.adjugate(a, np.linalg.det(a)), complex=True),
     case(np.linalg.slogdet, A(3, 3), complex=True, third=True, exempt={"stretched": SINGULAR}),
     case(np.linalg.slogdet, A(2, 2, 2), complex=True, exempt={"stretched": SINGULAR}),
     case(np.linalg.slogdet, A(0, 0)),

@@ -94,7 +94,12 @@ def _qr_rule(g: Any, y: Any, a: Any, mode: str) -> Any:
     below = np.where(_triangle(r, lower=True), product - adjoint(product), 0)
     if r.dtype.kind == "c":  # LAPACK makes the diagonal of R real
         below = below + np.where(_diagonal(r), 1j * np.imag(product), 0)
+    # Where the rank is not full there is no derivative, but a zero cotangent contributes zero.
+    used = np.any(by_q != 0, axis=(-2, -1)) | np.any(by_r != 0, axis=(-2, -1))
+    full = np.all(np.diagonal(plain(r), axis1=-2, axis2=-1) != 0, axis=-1)
+    r = np.where(full[..., None, None], r, np.eye(size, dtype=r.dtype))
     by_square = adjoint(np.linalg.solve(r, adjoint(by_q + q @ (below - product))))
+    by_square = np.where((full | ~used)[..., None, None], by_square, np.nan)
     return np.concatenate([by_square, q @ by_rest], axis=-1)
 
 
@@ -123,7 +128,7 @@ defvjp(orthogonalized, _qr_rule)
 def _uncertainty(values: Any) -> Any:
     """How far apart numbers, the values of one matrix each along the last axis, are if only rounding separates them."""
     size = np.max(np.absolute(plain(values)), axis=-1, keepdims=True, initial=0)
-    return values.shape[-1] * float(np.finfo(values.dtype).eps) * size
+    return 32 * values.shape[-1] * float(np.finfo(values.dtype).eps) * size
 
 
 def _reciprocal(x: Any, negligible: Any) -> Any:
@@ -143,15 +148,15 @@ def _on_diagonal(values: Any) -> Any:
 @primitive
 def indifferent(g: Any, change: Any, *, vectors: str) -> Any:
     """The cotangent as it is, if the loss does not change (but for rounding) with an arbitrary choice of vectors."""
-    change, limit = np.absolute(change), float(np.finfo(g.dtype).eps) ** 0.5
-    if np.any(change > limit * max(1, float(np.max(np.absolute(g), initial=0)))):
+    rounding = float(np.finfo(g.dtype).eps ** 0.25)  # what is left of second derivatives at nearly equal values
+    if np.any(np.absolute(change) > rounding * max(1, float(np.max(np.absolute(g), initial=0)))):
         raise GradientError(
             f"this loss depends on which {vectors} LAPACK happens to choose, so it has no gradient: they are "
             "determined only up to a factor of absolute value 1, or a rotation among those of equal value. Use them in "
             "a way that does not depend on it, such as np.abs(v) or (v * w) @ v.conj().T, or fix the factor yourself, "
             "as in v * np.exp(-1j * np.angle(v[0]))"
         )
-    return g
+    return +g
 
 
 defvjp(indifferent, lambda g, _y, _g, _change, vectors: g, zero)

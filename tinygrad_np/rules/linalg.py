@@ -10,20 +10,33 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
 from tinygrad_np.backward import summed_to
-from tinygrad_np.core import Tensor, defvjp
+from tinygrad_np.core import Tensor, defvjp, primitive
 from tinygrad_np.errors import ShapeError
 from tinygrad_np.rules.decompositions import by_singular_values, folded, mirrored
 from tinygrad_np.rules.handlers import composite, constant, plain
 from tinygrad_np.rules.indexing import arrayed, scattered
 from tinygrad_np.rules.products import adjoint
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 constant(np.linalg.matrix_rank)
+
+
+def deciding(function: F) -> F:
+    """Make a function that decides by values one call on arrays, which `tinygrad_np.compiler` can repeat as a whole.
+
+    On Tensors its own calls are recorded, in the way that it decides on.
+    """
+    whole = primitive(function)
+    composite(whole)(function)
+    return whole
+
 
 # Inverses and solutions
 
@@ -95,9 +108,9 @@ def _matrix_power(a: Any, n: Any) -> Any:
 
 def _pinv_rule(g: Any, y: Any, a: Any, rcond: Any = None, hermitian: bool = False, rtol: Any = None) -> Any:
     if not hermitian:
-        return _by_kept_part(_constant_rank_rule(g, y, a), y, a)
+        return by_kept_part(_constant_rank_rule(g, y, a), y, a)
     a = mirrored(a, lower=True)
-    return folded(_by_kept_part(_constant_rank_rule(g, y, a), y, a), lower=True)
+    return folded(by_kept_part(_constant_rank_rule(g, y, a), y, a), lower=True)
 
 
 def _constant_rank_rule(g: Any, y: Any, a: Any) -> Any:
@@ -107,7 +120,8 @@ def _constant_rank_rule(g: Any, y: Any, a: Any) -> Any:
     return (inner - a @ (y @ inner)) @ (y @ outer) + (outer @ y) @ (inner - (inner @ y) @ a) - within
 
 
-def _by_kept_part(g: Any, y: Any, a: Any) -> Any:
+@deciding
+def by_kept_part(g: Any, y: Any, a: Any) -> Any:
     """The gradient with respect to a matrix, from that with respect to the part that its pseudo-inverse `y` keeps.
 
     The two differ if singular values other than zero have been cut off: the part that is kept then turns with the
@@ -115,7 +129,7 @@ def _by_kept_part(g: Any, y: Any, a: Any) -> Any:
     """
     rank = np.rint(np.trace(plain(a) @ plain(y), axis1=-2, axis2=-1).real)
     if np.all(rank == min(a.shape[-2:])):
-        return g
+        return +g
     u, s, vh = np.linalg.svd(a, full_matrices=False)
     kept = np.arange(s.shape[-1]) < rank[..., None]
     row, column = s[..., :, None], s[..., None, :]
@@ -137,7 +151,7 @@ def _lstsq_by_matrix(g: Any, y: Any, a: Any, b: Any, rcond: Any = None) -> Any:
     gradient = np.zeros(a.shape, a.dtype)
     if by_x is not None:
         inverse = _kept_inverse(a, b, rcond)
-        gradient = gradient + _by_kept_part(_constant_rank_rule(by_x @ adjoint(b), inverse, a), inverse, a)
+        gradient = gradient + by_kept_part(_constant_rank_rule(by_x @ adjoint(b), inverse, a), inverse, a)
     if by_residuals is not None and by_residuals.size:
         gradient = gradient - 2 * by_residuals * (b - a @ x) @ adjoint(x)
     if by_s is not None:
@@ -168,43 +182,50 @@ defvjp(np.linalg.lstsq, _lstsq_by_matrix, _lstsq_by_right_side)
 
 
 def _det_rule(g: Any, y: Any, a: Any) -> Any:
-    return g[..., None, None] * adjoint(_adjugate(a, y))
+    return g[..., None, None] * adjoint(adjugate(a, y))
 
 
-def _adjugate(a: Any, det: Any) -> Any:
+@deciding
+def adjugate(a: Any, det: Any) -> Any:
     """``det(a) inv(a)``, whose elements are polynomials: exact, with its derivatives, where there is no inverse."""
+    negligible = float(np.finfo(a.dtype).eps ** 0.5)  # a compromise between second derivatives above and below it
     if np.all(plain(det) != 0):
         inverse = np.linalg.inv(a)
-        if not np.any(_largest(a) * _largest(inverse) > 1 / _negligible(a)):  # NaN is neither
+        if not np.any(_largest(a) * _largest(inverse) > 1 / negligible):  # NaN is neither
             return det[..., None, None] * inverse
     u, s, vh = np.linalg.svd(plain(a))
-    nullity = np.sum(s <= _negligible(a) * s[..., :1], axis=-1)
+    nullity = np.sum(s <= negligible * s[..., :1], axis=-1)
     parts = []
     for k in np.unique(nullity):
-        which, columns = nullity == k, slice(a.shape[-1] - k, None)
-        part = _peeled_adjugate(a[which], (u * s[..., None, :1])[which][..., columns], vh[which][..., columns, :])
+        which, last = nullity == k, slice(a.shape[-1] - k, None)
+        part = _lifted_adjugate(a[which], (u * s[..., None, :1])[which][..., last], vh[which][..., last, :])
         parts.append(scattered(part, index=which, shape=a.shape))
     return sum(parts)
 
 
-def _peeled_adjugate(a: Any, left: Any, right: Any) -> Any:
+def _lifted_adjugate(a: Any, left: Any, right: Any) -> Any:
     """The adjugate of ``a = p - left @ right`` by way of ``p``, which has an inverse.
 
-    With c = I - right inv(p) left, det(a) = det(p) det(c) is the lemma of matrix determinants, and
-    inv(a) = inv(p) + inv(p) left inv(c) right inv(p) Woodbury's formula; their product has no pole. As c is no larger
-    than the nullity of a, what is left to do is small.
+    With c = I - right inv(p) left, det(a) = det(p) det(c) is the matrix determinant lemma, and Woodbury's formula is
+    inv(a) = inv(p) + inv(p) left inv(c) right inv(p). Their product divides by nothing that may be zero.
     """
-    if left.shape[-1] == a.shape[-1]:
-        return _adjugate_of_zero(a)
+    k = left.shape[-1]
+    if k == a.shape[-1]:
+        return _adjugate_by_powers(a)
     p = a + left @ right
-    inverse = np.linalg.inv(p)
-    c = np.eye(left.shape[-1], dtype=a.dtype) - right @ inverse @ left
-    det_p, det_c = np.linalg.det(p)[..., None, None], np.linalg.det(c)
-    return det_p * (det_c[..., None, None] * inverse + inverse @ left @ _adjugate(c, det_c) @ right @ inverse)
+    # Products with inv(p) would lose the digits that solutions keep.
+    from_left, from_right = np.linalg.solve(p, left), adjoint(np.linalg.solve(adjoint(p), adjoint(right)))
+    c = np.eye(k, dtype=a.dtype) - right @ from_left
+    adjugate_c = _adjugate_by_powers(c) if k <= 3 else adjugate(c, np.linalg.det(c))
+    det_c = np.trace(c @ adjugate_c, axis1=-2, axis2=-1)[..., None, None] / k if k else 1
+    return np.linalg.det(p)[..., None, None] * (det_c * np.linalg.inv(p) + from_left @ adjugate_c @ from_right)
 
 
-def _adjugate_of_zero(a: Any) -> Any:
-    """The adjugate by the method of Faddeev and LeVerrier, which divides by nothing but is good at zero only."""
+def _adjugate_by_powers(a: Any) -> Any:
+    """The adjugate by the method of Faddeev and LeVerrier, which divides by nothing.
+
+    It is as good as can be for matrices of zeros, and for small ones; with size it loses digits.
+    """
     eye = np.eye(a.shape[-1], dtype=a.dtype)
     adjugate = np.broadcast_to(eye, a.shape)
     for k in range(1, a.shape[-1]):
@@ -217,15 +238,6 @@ def _largest(a: Any) -> Any:
     return np.max(np.absolute(plain(a)), axis=(-2, -1), initial=0)
 
 
-def _negligible(a: Any) -> float:
-    """The singular values that count as zero, relative to the largest.
-
-    An inverse loses this much to rounding, and its derivatives more: so far above the dtype's own limit, the second
-    derivatives keep most of their digits.
-    """
-    return float(np.finfo(a.dtype).eps ** 0.25)
-
-
 def _slogdet_rule(g: Any, y: Any, a: Any) -> Any:
     by_sign, by_log = g
     sign, log = y
@@ -233,9 +245,8 @@ def _slogdet_rule(g: Any, y: Any, a: Any) -> Any:
     if by_sign is not None and a.dtype.kind == "c":
         weight = weight + 1j * np.imag(sign.conjugate() * by_sign)
     singular = plain(sign) == 0
-    if np.any(singular):
-        a = np.where(singular[..., None, None], np.eye(a.shape[-1], dtype=a.dtype), a)
-        weight = np.where(singular & (plain(weight) != 0), np.nan, weight)  # the logarithm of 0 has no derivative
+    weight = np.where(singular & (weight != 0), np.nan, weight)  # the logarithm of 0 has no derivative
+    a = np.where(singular[..., None, None], np.eye(a.shape[-1], dtype=a.dtype), a)
     return weight[..., None, None] * adjoint(np.linalg.inv(a))
 
 

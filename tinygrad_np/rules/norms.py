@@ -23,10 +23,13 @@ def _power_norm_rule(g: Any, y: Any, x: Any, ord: Any = None, axis: Any = None, 
     """The gradient of ``sum(abs(x)**p)**(1/p)``, which is the Frobenius norm of a matrix if p is 2."""
     g, y = restored(g, x.shape, axis), restored(y, x.shape, axis)
     if ord in (None, 2, "fro", "f"):
-        return g * over(x, y)
-    flat = (x == 0) | (y == 0)
-    ratio = np.where(flat, 1, np.absolute(x)) / np.where(y == 0, 1, y)
-    return g * np.where(flat, 0, np.sign(x) * ratio ** (ord - 1))
+        slope = over(x, y)
+    else:
+        flat = (x == 0) | (y == 0)
+        ratio = np.where(flat, 1, np.absolute(x)) / np.where(y == 0, 1, y)
+        slope = np.where(flat, 0, np.sign(x) * ratio ** (ord - 1))
+    # A zero cotangent contributes zero, whatever the slope.
+    return g * np.where((g != 0) | np.isfinite(slope), slope, 0)
 
 
 defvjp(power_norm, _power_norm_rule)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_np.backward import summed_to
 from tinygrad_np.core import defvjp, primitive
 from tinygrad_np.rules.handlers import composite
 from tinygrad_np.rules.indexing import arrayed
@@ -73,9 +74,8 @@ def crossed(a: Any, b: Any) -> Any:
 
 defvjp(
     crossed,
-    lambda g, _y, _a, b: crossed(b.conjugate(), g),
-    lambda g, _y, a, _b: crossed(g, a.conjugate()),
-    elementwise=True,
+    lambda g, _y, _a, b: summed_to(crossed(b.conjugate(), g), _a.shape),
+    lambda g, _y, a, _b: summed_to(crossed(g, a.conjugate()), _b.shape),
 )
 
 
