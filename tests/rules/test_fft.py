@@ -67,7 +67,7 @@ def test_frequencies_of_a_spacing_that_has_a_gradient() -> None:
     ("call", "error", "message"),
     [
         (lambda t: np.fft.fft(t, norm="loud"), ShapeError, r"np\.fft\.fft\(float64\(2, 3\).*norm='loud'"),
-        (lambda t: np.fft.hfft(t, norm="loud"), ShapeError, r"np\.fft\.irfft.*norm='loud'"),
+        (lambda t: np.fft.hfft(t, norm="loud"), ShapeError, r"np\.fft\.hfft.*norm='loud'"),
         (lambda t: np.fft.rfft(t, n=0), ShapeError, r"np\.fft\.rfft.*n=0"),
         (lambda t: np.fft.fftn(t, s=(2, 2), axes=(0,)), ValueError, r"s=\(2, 2\) and axes=\(0,\)"),
     ],

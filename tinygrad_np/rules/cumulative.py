@@ -98,7 +98,7 @@ def _nancumprod(a: Any, axis: Any = None, dtype: Any = None) -> Any:
 def _diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = _MISSING, append: Any = _MISSING) -> Any:
     a = arrayed(a)
     if n < 0:
-        raise ValueError(f"np.diff: the number of differences must not be negative, as n={n} is")
+        raise ValueError(f"the number of differences must not be negative, as n={n} is")
     (axis,) = normalize_axis_tuple(axis, a.ndim)
     if n == 0:
         return +a
@@ -146,14 +146,14 @@ Spacing = Any
 
 @composite(np.gradient)
 def _gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
-    f = f if isinstance(f, Tensor) else Tensor(arrayed(f))
+    f = arrayed(f)
     axes = tuple(range(f.ndim)) if axis is None else normalize_axis_tuple(axis, f.ndim)
     if edge_order not in (1, 2):
-        raise ValueError(f"np.gradient: edge_order must be 1 or 2, not {edge_order}")
+        raise ValueError(f"edge_order must be 1 or 2, not {edge_order}")
     if len(varargs) == 1 and np.ndim(varargs[0]) == 0:
         varargs = varargs * len(axes)
     elif varargs and len(varargs) != len(axes):
-        raise TypeError(f"np.gradient: {len(varargs)} spacings for {len(axes)} axes: pass none, one, or one an axis")
+        raise TypeError(f"{len(varargs)} spacings for {len(axes)} axes: pass none, one, or one an axis")
     if f.dtype.kind in "iu":
         f = f.astype(np.float64)  # unsigned differences would wrap around
     spacings = [_spacing(given, f.shape[axis]) for given, axis in zip(varargs or [1.0] * len(axes), axes, strict=True)]
@@ -167,7 +167,7 @@ def _spacing(given: Any, length: int) -> Spacing:
         return given
     coordinates = arrayed(given)
     if coordinates.shape != (length,):
-        raise ValueError(f"np.gradient: {coordinates.shape} coordinates along an axis of length {length}")
+        raise ValueError(f"{coordinates.shape} coordinates along an axis of length {length}")
     if coordinates.dtype.kind in "iu":
         coordinates = coordinates.astype(np.float64)
     distances = np.diff(coordinates)
@@ -178,7 +178,7 @@ def _spacing(given: Any, length: int) -> Spacing:
 
 def _slope(f: Any, axis: int, spacing: Spacing, edge_order: int) -> Any:
     if f.shape[axis] <= edge_order:
-        raise ValueError(f"np.gradient: axis {axis} of shape {f.shape} needs at least {edge_order + 1} elements")
+        raise ValueError(f"axis {axis} of shape {f.shape} needs at least {edge_order + 1} elements")
     rows = np.moveaxis(f, axis, -1)
     even = np.ndim(spacing) == 0
     if even:

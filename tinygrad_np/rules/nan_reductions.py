@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from tinygrad_np.core import Differentiable, Tensor, defvjp, primitive, table
+from tinygrad_np.core import Differentiable, defvjp, primitive, table
 from tinygrad_np.rules import reductions
 from tinygrad_np.rules.handlers import composite, plain
 from tinygrad_np.rules.indexing import arrayed
@@ -88,7 +88,7 @@ def _average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fal
         dtype = np.result_type(a.dtype, weights.dtype, *([] if a.dtype.kind in "fc" else [np.float64]))
         total = np.sum(weights, axis=axis, dtype=dtype, keepdims=keepdims)
         if isinstance(plain(total), np.ndarray | np.generic) and np.any(plain(total) == 0):
-            raise ZeroDivisionError(f"np.average: weights of shape {weights.shape} sum to zero, so there is no average")
+            raise ZeroDivisionError(f"weights of shape {weights.shape} sum to zero, so there is no average")
         mean = np.sum(np.multiply(a, weights, dtype=dtype), axis=axis, keepdims=keepdims) / total
         total = np.broadcast_to(total, mean.shape)
-    return (mean, total if isinstance(total, Tensor) else Tensor(total)) if returned else mean
+    return (mean, total) if returned else mean

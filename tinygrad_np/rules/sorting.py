@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from tinygrad_np.core import Tensor, defvjp, primitive, zero
+from tinygrad_np.core import defvjp, primitive, zero
 from tinygrad_np.methods import ArrayMethods
 from tinygrad_np.rules.handlers import composite, constant, plain
 from tinygrad_np.rules.indexing import along_axis, arrayed, scattered
@@ -85,8 +85,7 @@ def _read_from(x: Any, found: Any) -> Any:
     read = x[order[np.searchsorted(plain(x), values, sorter=order)]]
     if not others:
         return read
-    parts = (read, *map(Tensor, others))
-    return found._make(parts) if hasattr(found, "_make") else parts
+    return found._make([read, *others]) if hasattr(found, "_make") else (read, *others)
 
 
 def _reading(function: Callable[..., Any], arrays: int) -> None:
@@ -125,7 +124,7 @@ def _unique(
     if axis is None:
         return _read_from(ar, found)
     rows = np.take(ar, np.unique(x, return_index=True, axis=axis, **options)[1], axis=axis)
-    return (rows, *map(Tensor, found[1:])) if isinstance(found, tuple) else rows
+    return (rows, *found[1:]) if isinstance(found, tuple) else rows
 
 
 # Medians and quantiles lie between two neighbours of the sorted elements. Where, NumPy itself says: it is the estimate
