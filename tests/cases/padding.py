@@ -29,6 +29,7 @@ CASES = [
     # Reflections about the edge's value
     case(np.pad, A(4), (2, 3), mode="reflect", reflect_type="odd", complex=True, third=True),
     case(np.pad, A(3), (7, 4), mode="reflect", reflect_type="odd"),
+    case(np.pad, A(2, 3), ((1, 8), (0, 3)), mode="symmetric", reflect_type="odd"),
     case(np.pad, A(2, 3), ((1, 0), (2, 5)), mode="reflect", reflect_type="odd"),
     case(np.pad, A(4), (2, 3), mode="symmetric", reflect_type="odd", complex=True),
     case(np.pad, A(2, 3), ((5, 3), (0, 4)), mode="symmetric", reflect_type="odd"),

@@ -135,7 +135,7 @@ def _reflected_oddly(array: Any, widths: Any, *, include_edge: bool) -> Any:
             array = np.concatenate([_stretched(first, axis, left), array, _stretched(first, axis, right)], axis=axis)
             continue
         while left or right:
-            # Whole periods only, so that it makes no difference how often there was something to turn.
+            # Whole periods only: about the end of a part of one, the new elements would be others.
             longest = (array.shape[axis] - skipped) // period * period
             head, tail = min(longest, left), min(longest, right)
             backwards = np.flip(array, axis)
