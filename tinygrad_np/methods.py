@@ -241,17 +241,19 @@ class ArrayMethods:
         return format(self.item(), spec) if spec else str(self)
 
     def __getattr__(self, name: str) -> Any:
-        if name in _REFUSED:
-            raise MissingMethodError(f"a tensor has no .{name}: {_REFUSED[name].format(name=name)}")
+        if name in REFUSED:
+            raise MissingMethodError(f"a tensor has no .{name}: {REFUSED[name].format(name=name)}")
         raise AttributeError(f"a tensor has no attribute {name!r}")
 
 
 _STORE = opmap["STORE_SUBSCR"]
 
-_REFUSED = dict.fromkeys(
+REFUSED = dict.fromkeys(
     ("base", "byteswap", "ctypes", "dump", "dumps", "flags", "getfield", "setflags", "strides", "tobytes", "tofile"),
     "it is about bytes in memory, so write t.data.{name} for the array's own",
 ) | {
+    "__dlpack__": "write t.data, which other libraries can share",
+    "__dlpack_device__": "write t.data, which other libraries can share",
     "flat": "write t.ravel(), and t[...] = v to update",
     "resize": "a tensor is a value and keeps its size; write np.resize(t, shape) for a new one",
     "setfield": "writing through a view is not recorded; write t[index] = v",

@@ -206,18 +206,19 @@ def _rounds(places: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
 _SPELLINGS = {"reduce": _reduce, "accumulate": _accumulate, "reduceat": _reduceat, "outer": _outer, "at": _at}
 
 
-def _methods_of(ufunc: Any) -> set[str]:
-    """Those that NumPy defines for a ufunc of this many arguments and results."""
-    if ufunc.signature is not None:
-        return set()
-    if ufunc.nin == 1:
-        return {"at"} if ufunc.nout == 1 else set()
-    return {"outer", "reduce", "accumulate", "reduceat", "at"} if ufunc.nout == 1 else {"outer"}
+def is_defined(method: Any) -> bool:
+    """Whether NumPy defines a method for a ufunc of this many arguments and results."""
+    ufunc, kind = method.__self__, method.__name__
+    if kind not in _SPELLINGS:
+        return True
+    takes_it = ufunc.nin == 2 or kind == "at"
+    gives_it = ufunc.nout == 1 or kind == "outer"
+    return ufunc.signature is None and takes_it and gives_it
 
 
 def _register(ufunc: Any, method: Any) -> None:
     name, kind = f"np.{ufunc.__name__}", method.__name__
-    if kind not in _methods_of(ufunc):
+    if not is_defined(method):
         refuse(f"NumPy does not define it for functions like {name}", method)
     elif ufunc is np.ldexp and kind not in ("outer", "at"):
         refuse("its second argument is an integer, so it cannot take its own results", method)
