@@ -28,6 +28,7 @@ from tinygrad_np.rules.movement import overlapped, windows
 from tinygrad_np.rules.products import contraction
 from tinygrad_np.rules.shapes import joined, reshaped
 from tinygrad_np.rules.sorting import rearranged, returned
+from tinygrad_np.rules.vector_products import crossed
 from tinygrad_np.trees import leaves, map_leaves
 
 __all__ = ["Batched", "NotBatchedError"]
@@ -53,6 +54,8 @@ class Batched(Tensor):
     """
 
     __slots__ = ("_stacked", "beside", "diagonal")
+
+    precedence = 2
 
     _stacked: Any
 
@@ -137,6 +140,8 @@ class Batched(Tensor):
             return apply(function, args, kwargs)
         if isinstance(handler, Query) or function in _LIKE:
             return function(*_element(tuple(args), 0), **kwargs)
+        if kwargs.get("out") is not None:
+            raise NotBatchedError("a batch does not fit into a single array")
         if _batches(kwargs):
             return _looped(function, args, kwargs)
         is_elementwise = function is passed or _is_elementwise(handler)
@@ -163,6 +168,7 @@ for _name, _ufunc in {
 }.items():
     setattr(Batched, f"__{_name}__", _operator(_ufunc))
     setattr(Batched, f"__r{_name}__", _operator(_ufunc, reflected=True))
+    setattr(Batched, f"__i{_name}__", Batched._no_elements)
 for _name, _ufunc in {
     "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
     "eq": np.equal, "ne": np.not_equal, "neg": np.negative, "abs": np.absolute, "invert": np.invert,
@@ -228,7 +234,8 @@ def _on_diagonals(function: Rule, *args: Any) -> Any:
     if any(batch.diagonal is None or batch.shape != shape for batch in batches):
         return None
     if all(isinstance(a, Batched | int | float | complex | None) or (_ndim(a) == 0 and a is _data(a)) for a in args):
-        beside = np.asarray(function(*(a.beside if isinstance(a, Batched) else a for a in args))).item()
+        numbers = (a.dtype.type(a.beside) if isinstance(a, Batched) else a for a in args)
+        beside = np.asarray(function(*numbers)).item()
     elif _keeps_zeros(function, *args):
         beside = 0.0
     else:
@@ -239,13 +246,16 @@ def _on_diagonals(function: Rule, *args: Any) -> Any:
 
 def _keeps_zeros(function: Rule, *args: Any) -> bool:
     """Whether zeros beside the diagonal stay zeros, though other arguments are arrays. As ever, 0 * inf is 0 here."""
-    alone = [i for i, a in enumerate(args) if isinstance(a, Batched)]
-    if len(alone) != 1 or args[alone[0]].beside != 0:
+    batches = [a for a in args if isinstance(a, Batched)]
+    if any(batch.beside != 0 for batch in batches):
         return False
     if function is select:
-        (place,), others = alone, [a for a in args[1:] if not isinstance(a, Batched)]
-        return place > 0 and all(isinstance(other, int | float) and other == 0 for other in others)
-    return function is np.multiply or (function in (np.true_divide, passed) and alone == [0])
+        condition, *choices = args
+        others = [a for a in choices if not isinstance(a, Batched)]
+        return not isinstance(condition, Batched) and all(isinstance(a, int | float) and a == 0 for a in others)
+    if function in (np.true_divide, passed):
+        return batches == [args[0]]
+    return function is np.multiply and len(batches) == 1
 
 
 # ------------------------------------------------------------------------------------ functions of the stack as a whole
@@ -255,9 +265,7 @@ def _shifted(axis: Any, ndim: int) -> Any:
     """Axes of one array as axes of the stack."""
     if axis is None:
         return tuple(range(1, ndim + 1))
-    if isinstance(axis, tuple | list):
-        return tuple(a % ndim + 1 for a in axis)
-    return axis % ndim + 1
+    return axis % ndim + 1 if isinstance(axis, int | np.integer) else tuple(a % ndim + 1 for a in axis)
 
 
 @cache
@@ -426,7 +434,7 @@ def _solved(function: Rule, a: Any, b: Any) -> Any:
 _LIKE = frozenset({np.zeros_like, np.ones_like, np.empty_like})
 
 _STACKED: dict[Any, Rule] = {
-    **dict.fromkeys((np.sum, np.mean), _along("axis")),
+    **dict.fromkeys((np.sum, np.mean, np.any, np.all), _along("axis")),
     **dict.fromkeys((np.fft.fft, np.fft.ifft, np.fft.rfft, np.fft.irfft), _along("axis")),
     **dict.fromkeys((np.fft.fftshift, np.fft.ifftshift, np.rot90, windows), _along("axes")),
     np.swapaxes: _along("axis1", "axis2"),
@@ -447,6 +455,7 @@ _STACKED: dict[Any, Rule] = {
     updated: _updated,
     np.matmul: _matmul,
     contraction: _contracted,
+    crossed: _elementwise,
     np.linalg.solve: _solved,
 }
 
@@ -471,16 +480,16 @@ def _rows_scaled(function: Rule, a: Any, b: Any) -> Any:
     return Batched(a.diagonal[:, None] * b) if a.beside == 0 else None
 
 
-def _axis_added(function: Rule, a: Any, *, index: Any) -> Any:
-    """Reading with nothing but None, Ellipsis and full slices."""
+def _whole(function: Rule, a: Any, *, index: Any, **options: Any) -> Any:
+    """Reading and writing with nothing but None, Ellipsis and full slices as index."""
     parts = index if isinstance(index, tuple) else (index,)
     whole = all(part is None or part is Ellipsis or (isinstance(part, slice) and part == slice(None)) for part in parts)
-    return _kept(function, a, index=index) if whole else None
+    return _kept(function, a, index=index, **options) if whole else None
 
 
 _DIAGONAL: dict[Any, Rule] = {
     **dict.fromkeys((converted, real, imag, np.copy, np.expand_dims, np.squeeze), _kept),
     reshaped: _flattened,
-    getitem: _axis_added,
+    **dict.fromkeys((getitem, scattered), _whole),
     np.matmul: _rows_scaled,
 }

@@ -592,7 +592,7 @@ class Ufunc(Differentiable):
 
 def _operand(argument: Any, name: str) -> Any:
     """An argument that is not a Tensor, as an array of numbers; anything else is refused by name."""
-    if isinstance(argument, np.generic | ArrayMethods):
+    if isinstance(argument, np.generic | ArrayMethods) and not isinstance(argument, Tensor):
         return argument
     if isinstance(argument, np.ma.MaskedArray):
         raise DtypeError(f"{name}: a masked array would lose its mask: write np.where(mask, other, t) instead")

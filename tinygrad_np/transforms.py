@@ -16,6 +16,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, cast
 
 import numpy as np
@@ -501,9 +502,11 @@ def _walk_from(run: _Run, node: Node, unit: complex, targets: Sequence[Node], el
     else:
         rows = np.eye(len(elements), node.size, elements.start, dtype=node.dtype)
         start = Batched((unit * rows).reshape(len(elements), *node.shape))
-    try:
+    found = None
+    # A rule of the user's own may fail for a batch in any way; single arrays have the last word.
+    with suppress(Exception):
         found = _walked(run, node, start, targets)
-    except (TypeError, AttributeError):  # what an array that is none may meet
+    if found is None:
         each = [_walked(run, node, cotangent, targets) for cotangent in start.stacked]
         found = {target: Batched(np.stack([f[target] for f in each])) for target in each[0]}
     return [_stack(run, found.get(target), len(elements), target) for target in targets]

@@ -1,0 +1,336 @@
+"""A Jacobian by one walk with a batch of cotangents is the Jacobian by one walk for each element, for every rule."""
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import CASES, Case
+from hypothesis import given
+from hypothesis import strategies as st
+from kit import floating
+from strategies import matmul_shapes
+
+import tinygrad_np as tg
+from tinygrad_np import batching, transforms
+from tinygrad_np.backward import walk
+from tinygrad_np.batching import Batched, NotBatchedError
+from tinygrad_np.core import Tensor
+from tinygrad_np.signatures import function_name
+
+Function = Callable[..., Any]
+
+LOOPED = {
+    "correlated": "each of its calls is long, so a loop over them costs little more",
+    "indifferent": "it has to see the cotangents one by one",
+}
+"""The functions of a cotangent that are called once for each row of a Jacobian, with the reason."""
+
+
+def leaves_for(arrays: Sequence[np.ndarray]) -> list[Tensor]:
+    return [tg.tensor(x, requires_grad=True) for x in arrays]
+
+
+def rows_one_by_one(y: Any, leaves: Sequence[Tensor], *, recorded: bool = False) -> list[Any]:
+    """The Jacobian of one output by each input, by a walk for each element; by two where its imaginary part counts."""
+
+    def stacked(unit: complex) -> list[Any]:
+        rows = []
+        for element in np.ndindex(y.shape):
+            cotangent = np.zeros(y.shape, y.dtype)
+            cotangent[element] = unit
+            rows.append(tg.gradients([y], leaves, [cotangent], retain_graph=True, create_graph=recorded))
+        columns = zip(*rows, strict=True)
+        return [np.stack(column).reshape((*y.shape, *x.shape)) for column, x in zip(columns, leaves, strict=True)]
+
+    if not isinstance(y, Tensor) or not y.requires_grad or y.size == 0:
+        dtype = np.complex128 if y.dtype.kind == "c" else np.float64
+        return [np.zeros((*y.shape, *x.shape), np.result_type(x.dtype, dtype)) for x in leaves]
+    found = stacked(1)
+    if y.dtype.kind != "c":
+        return found
+    both = zip(leaves, found, stacked(1j), strict=True)
+    return [real if x.dtype.kind == "c" else real + 1j * imaginary for x, real, imaginary in both]
+
+
+def jacobians_one_by_one(function: Function, arrays: Sequence[np.ndarray]) -> list[list[Any]]:
+    leaves = leaves_for(arrays)
+    return [rows_one_by_one(y, leaves) for y in floating(function(*leaves))]
+
+
+def jacobians(function: Function, arrays: Sequence[np.ndarray]) -> list[tuple[Any, ...]]:
+    return tg.jacobian(lambda *inputs: floating(function(*inputs)), range(len(arrays)))(*arrays)
+
+
+def assert_same(found: Sequence[Sequence[Any]], expected: Sequence[Sequence[Any]]) -> None:
+    for ours, theirs in zip(found, expected, strict=True):
+        for jacobian, rows in zip(ours, theirs, strict=True):
+            assert (jacobian.shape, jacobian.dtype) == (rows.shape, rows.dtype)
+            np.testing.assert_allclose(jacobian, rows, rtol=1e-12, atol=1e-13)
+
+
+@pytest.fixture
+def looped(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The functions that are called in a loop over a batch. A batch that is taken apart altogether fails the test."""
+    names: set[str] = set()
+    loop, walked = batching._looped, transforms._walked
+
+    def remembered(function: Function, args: Any, kwargs: Any) -> Any:
+        names.add(function_name(function))
+        return loop(function, args, kwargs)
+
+    def whole(run: Any, node: Any, cotangent: Any, targets: Any) -> Any:
+        assert isinstance(cotangent, Batched), "a rule cannot handle a batch of cotangents"
+        return walked(run, node, cotangent, targets)
+
+    monkeypatch.setattr(batching, "_looped", remembered)
+    monkeypatch.setattr(transforms, "_walked", whole)
+    return names
+
+
+# ---------------------------------------------------------------------------------------------------------- every rule
+
+
+def check(case: Case, arrays: Sequence[np.ndarray], looped: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = jacobians_one_by_one(case, arrays)
+    assert_same(jacobians(case, arrays), expected)
+    monkeypatch.setattr(transforms, "_BATCH_ELEMENTS", 40)
+    assert_same(jacobians(case, arrays), expected)
+    unknown = looped - LOOPED.keys()
+    assert not unknown, f"add a way to call {unknown} on a stack to batching.py, or say in LOOPED why it needs none"
+
+
+@pytest.mark.parametrize("case", CASES, ids=repr)
+def test_jacobian_in_one_walk(case: Case, looped: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    check(case, case.draw(), looped, monkeypatch)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.complex], ids=repr)
+def test_complex_jacobian_in_one_walk(case: Case, looped: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    check(case, case.draw(complex=True), looped, monkeypatch)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.third], ids=repr)
+def test_jacobian_of_the_jacobian_in_one_walk(case: Case) -> None:
+    arrays = case.draw()
+    leaves = leaves_for(arrays)
+    rows = [jacobian for y in floating(case(*leaves)) for jacobian in rows_one_by_one(y, leaves, recorded=True)]
+    expected = [rows_one_by_one(jacobian, leaves) for jacobian in rows]
+
+    def flat(*inputs: Any) -> list[Any]:
+        return [jacobian for of_output in jacobians(case, inputs) for jacobian in of_output]
+
+    assert_same(jacobians(flat, arrays), expected)
+
+
+@pytest.mark.parametrize("name", LOOPED)
+def test_what_is_said_to_be_looped_is(name: str, looped: set[str]) -> None:
+    wave = np.exp(1j * np.arange(3.0))
+
+    def phase_free(x: Any) -> Any:
+        _, v = np.linalg.eigh(x * (wave[:, None] * wave.conj()))
+        return np.abs(v)
+
+    examples: dict[str, Function] = {"correlated": lambda x: np.convolve(x[0], x[1]), "indifferent": phase_free}
+    tg.jacobian(examples[name])(np.array([[2.0, 0.5, 0.3], [0.5, 1.0, 0.1], [0.3, 0.1, 3.0]]))
+    assert looped == {name}
+
+
+# ------------------------------------------------------------------------------------------- shapes of all kinds
+
+
+@st.composite
+def indices(draw: st.DrawFn) -> Any:
+    """An index into an array of shape (2, 3, 2) of any kinds of parts in any order."""
+    parts: list[Any] = []
+    for length in (2, 3, 2)[: draw(st.integers(0, 3))]:
+        number = st.integers(-length, length - 1)
+        parts.append(
+            draw(
+                st.one_of(
+                    st.slices(length),
+                    number,
+                    st.lists(number, min_size=2, max_size=2),
+                    st.lists(number, min_size=2, max_size=2).map(lambda n: np.array(n)[:, None]),
+                )
+            )
+        )
+    for _ in range(draw(st.integers(0, 2))):
+        parts.insert(draw(st.integers(0, len(parts))), None)
+    return tuple(parts)
+
+
+@given(indices())
+def test_reading_by_any_index(index: Any) -> None:
+    x = np.arange(1.0, 13.0).reshape(2, 3, 2)
+    assert_same(jacobians(lambda x: x[index] ** 2, [x]), jacobians_one_by_one(lambda x: x[index] ** 2, [x]))
+    # The other way round: the Jacobian of a gradient, whose rule reads where this one wrote.
+    slope = tg.grad(lambda x: np.sum(x[index] ** 3))
+    assert_same(jacobians(slope, [x]), jacobians_one_by_one(slope, [x]))
+
+
+@given(indices())
+def test_writing_by_any_index(index: Any) -> None:
+    x = np.arange(1.0, 13.0).reshape(2, 3, 2)
+    value = np.full(x[index].shape, 2.0)
+
+    def written(x: Any, value: Any) -> Any:
+        y = np.copy(x)
+        y[index] = value**2
+        return y * y
+
+    assert_same(jacobians(written, [x, value]), jacobians_one_by_one(written, [x, value]))
+
+
+@given(matmul_shapes())
+def test_matrix_products_of_any_shape(shapes: Any) -> None:
+    arrays = [np.linspace(-1.0, 1.0, int(np.prod(shape))).reshape(shape) for shape in shapes]
+    assert_same(jacobians(np.matmul, arrays), jacobians_one_by_one(np.matmul, arrays))
+
+
+@pytest.mark.parametrize("a", [(3, 3), (2, 3, 3)], ids=str)
+@pytest.mark.parametrize("b", [(3,), (3, 2), (2, 3, 2), (3, 0)], ids=str)
+def test_solving_for_right_sides_of_any_shape(a: tuple[int, ...], b: tuple[int, ...], looped: set[str]) -> None:
+    matrices = 3 * np.eye(3) + np.linspace(0.0, 1.0, int(np.prod(a))).reshape(a)
+    right = np.linspace(1.0, 2.0, int(np.prod(b))).reshape(b)
+    assert_same(jacobians(np.linalg.solve, [matrices, right]), jacobians_one_by_one(np.linalg.solve, [matrices, right]))
+    assert not looped
+
+
+# ------------------------------------------------------------------------------------------------------ the diagonal
+
+POINT = np.array([[0.5, 1.5, 0.0], [2.0, 0.0, 0.7]])
+OTHER = np.array([[1.0, -2.0, 0.5], [0.0, 3.0, 1.0]])
+
+ELEMENTWISE: dict[str, Function] = {
+    "x + x": lambda x: x + x,
+    "2 - x * other": lambda x: 2 - x * OTHER,
+    "x / (1 + other**2)": lambda x: x / (1 + OTHER**2),
+    "exp": np.exp,
+    "sqrt, with a pole": np.sqrt,
+    "log1p of square": lambda x: np.log1p(x**2),
+    "x ** 2.5": lambda x: x**2.5,
+    "tanh": np.tanh,
+    "abs": np.abs,
+    "where": lambda x: np.where(OTHER > 0, np.sqrt(x), 0),
+    "where of two": lambda x: np.where(OTHER > 0, x, np.sin(x)),
+    "maximum": lambda x: np.maximum(x, OTHER),
+    "clip": lambda x: np.clip(x, 0.2, 1.0),
+    "relu": tg.functions.relu,
+    "fused relu": lambda x: tg.fused.relu(x - 0.6),
+    "softplus": tg.functions.softplus,
+    "sigmoid": tg.functions.sigmoid,
+    "another dtype": lambda x: np.exp(x.astype(np.float32)),
+    "another shape": lambda x: np.exp(np.sin(x).reshape(3, 2)[:, None]).squeeze().ravel(),
+    "copy": lambda x: np.copy(np.sin(x)),
+    "real part": lambda x: np.exp(1j * x).real,
+}
+
+
+@pytest.mark.parametrize("function", ELEMENTWISE.values(), ids=ELEMENTWISE)
+@pytest.mark.parametrize("recorded", [False, True], ids=["arrays", "recorded"])
+@pytest.mark.filterwarnings("ignore:divide by zero")
+def test_the_jacobian_of_elementwise_functions_stays_diagonal_to_the_end(function: Function, recorded: bool) -> None:
+    x = tg.tensor(POINT, requires_grad=True)
+    y = function(x)
+    start = {y._node: Batched(diagonal=np.ones(y.shape, y.dtype))}
+    found = walk(start, {x._node}, retain=True, wrap=Tensor if recorded else None)[x._node]
+    assert found.diagonal is not None
+    assert found.beside == 0
+    (expected,) = rows_one_by_one(y, [x])
+    diagonal, stack = (np.asarray(a.data if isinstance(a, Tensor) else a) for a in (found.diagonal, found.stacked))
+    np.testing.assert_allclose(diagonal.ravel(), np.diag(expected.reshape(x.size, x.size)), rtol=1e-6)
+    np.testing.assert_allclose(stack, expected.reshape(x.size, *x.shape), rtol=1e-6)
+
+
+def test_beside_an_infinite_diagonal_there_are_zeros() -> None:
+    with np.errstate(divide="ignore"):
+        found = tg.jacobian(np.sqrt)(np.array([0.0, 1.0]))
+    np.testing.assert_array_equal(found, [[np.inf, 0], [0, 0.5]])
+
+
+UFUNCS = [np.add, np.subtract, np.multiply, np.maximum, np.not_equal, np.logaddexp]
+
+
+@given(st.lists(st.sampled_from(UFUNCS), max_size=4))
+def test_functions_of_diagonal_batches_and_numbers_are_those_of_the_stacks(functions: list[np.ufunc]) -> None:
+    diagonal = np.array([2.0, 0.0, -1.0])
+    batch, stack = Batched(diagonal=diagonal), np.diag(diagonal)
+    for number, function in enumerate(functions):
+        if number % 2:
+            batch, stack = function(batch, 1.5), function(stack, 1.5)
+        else:
+            batch, stack = function(Batched(diagonal=diagonal), batch), function(np.diag(diagonal), stack)
+        assert batch.diagonal is not None
+        assert batch.dtype == stack.dtype
+    np.testing.assert_allclose(batch.stacked, stack)
+    np.testing.assert_allclose((batch @ OTHER.T).stacked, stack @ OTHER.T)
+
+
+# ---------------------------------------------------------------------------------------------------- as an array
+
+
+def batch() -> Batched:
+    return Batched(np.arange(12.0).reshape(4, 3))
+
+
+def test_a_batch_looks_like_one_of_its_arrays() -> None:
+    b = batch()
+    assert (b.shape, b.ndim, b.size, len(b), b.dtype, b.count) == ((3,), 1, 3, 3, np.float64, 4)
+    assert repr(b) == "Batched(4 arrays of float64(3,))"
+    assert np.shape(b) == (3,)
+    assert +b is b
+    np.testing.assert_array_equal(np.zeros_like(b), np.zeros(3))
+    np.testing.assert_array_equal([row.stacked for row in b], b.stacked.T)
+
+
+def test_operators_work_on_the_stack() -> None:
+    b, stack = batch(), np.arange(12.0).reshape(4, 3)
+    found = abs(-(2 * b - 3) / (b + 1) % 1) ** 2 // 0.1
+    np.testing.assert_array_equal(found.stacked, abs(-(2 * stack - 3) / (stack + 1) % 1) ** 2 // 0.1)
+    chosen = ~((b > 2) & (b <= 7) | (b == 11)) ^ True
+    np.testing.assert_array_equal(chosen.stacked, (stack > 2) & (stack <= 7) | (stack == 11))
+    np.testing.assert_array_equal((b.sum() >= 0).stacked, stack.sum(axis=1) >= 0)
+
+
+def test_writing_into_a_batch_binds_it_to_the_updated_one() -> None:
+    for b in (batch(), Batched(diagonal=np.ones(3))):
+        expected = b.stacked.copy()
+        b[1:] = 7.0
+        expected[:, 1:] = 7.0
+        np.testing.assert_array_equal(b.stacked, expected)
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        bool, float, int, complex, "{:.2f}".format, np.asarray, np.array, lambda b: b.tolist(), lambda b: b.item(),
+        lambda b: 3.0 in b, lambda b: b.detach(), lambda b: np.add(1, b, out=np.ones(())),
+        lambda b: operator.setitem(np.ones(2), slice(2), b), lambda b: operator.iadd(np.ones(()), b),
+        lambda b: operator.imul(b, 2), lambda b: operator.iadd(tg.tensor(1.0), b),
+    ],
+    ids=lambda look: getattr(look, "__name__", "look"),
+)
+def test_looking_at_single_elements_is_refused(look: Function) -> None:
+    with pytest.raises(NotBatchedError):
+        look(Batched(np.arange(4.0)))
+
+
+def test_functions_that_know_nothing_of_batches_are_called_in_a_loop() -> None:
+    b, stack = batch(), np.arange(12.0).reshape(4, 3)
+    np.testing.assert_array_equal(np.lib.scimath.sqrt(b).stacked, np.sqrt(stack))
+    np.testing.assert_array_equal(np.argsort(-b).stacked, np.argsort(-stack, axis=1))
+    np.testing.assert_array_equal(np.median(a=b).stacked, np.median(stack, axis=1))
+    fraction, whole = np.modf(b / 2)
+    np.testing.assert_array_equal(fraction.stacked + whole.stacked, stack / 2)
+
+
+def test_positional_arguments_mean_what_they_mean_in_numpy() -> None:
+    stack = np.arange(24.0).reshape(2, 3, 4)
+    b = Batched(stack)
+    np.testing.assert_array_equal(np.sum(b, -1, np.float32).stacked, stack.sum(-1, np.float32))
+    np.testing.assert_array_equal(np.mean(b, 0, None, None, True).stacked, stack.mean(1, keepdims=True))
+    np.testing.assert_array_equal(np.moveaxis(b, destination=0, source=-1).stacked, np.moveaxis(stack, -1, 1))
+    np.testing.assert_array_equal(np.roll(b, 1).stacked, [np.roll(a, 1) for a in stack])
+    np.testing.assert_array_equal(np.cumsum(b, 1).stacked, np.cumsum(stack, 2))
