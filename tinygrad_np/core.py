@@ -470,6 +470,8 @@ class Differentiable(Handler):
                     else _operand(argument, self.name)
                 )
                 parents.append(None)
+        recorded = tracked and recording.get()
+        rule_static = self._signature.for_rules(static) if static and recorded else static
         try:
             value = self.function(*values, **static) if tape is None else tape.call(self.function, values, static)
         except (ValueError, TypeError, IndexError) as error:
@@ -478,9 +480,8 @@ class Differentiable(Handler):
             if getattr(result, "dtype", _OBJECT).kind not in "biufc":
                 what = getattr(result, "dtype", type(result).__name__)
                 raise DtypeError(f"{described_call(self.name, values, static)} returned {what}: tensors hold numbers")
-        if not tracked or not recording.get():
+        if not recorded:
             return _like(value, [Tensor(v) for v in value]) if isinstance(value, tuple) else Tensor(value)
-        rule_static = self._signature.for_rules(static) if static else static
         keeps_output, dropped = self._plans.get(tracked) or self._plan(tracked, len(values))
         for position in dropped:
             values[position] = parents[position] or _stand_in(values[position])

@@ -188,7 +188,7 @@ def explained(error: Exception, name: str, values: Sequence[Any], static: dict[s
         for theirs, ours in (
             (np.exceptions.AxisError, BadAxisError),
             (IndexError, BadIndexError),
-            (TypeError, DtypeError),
+            ((TypeError, AttributeError), DtypeError),
             (ValueError, ShapeError),
         )
         if isinstance(error, theirs)

@@ -49,7 +49,7 @@ class Constant(Handler):
         values, keywords = plain(list(args)), plain(kwargs)
         try:
             return self.function(*values, **keywords)
-        except (ValueError, TypeError, IndexError) as error:
+        except (ValueError, TypeError, IndexError, AttributeError) as error:  # the last for want of a method of objects
             raise explained(error, self.name, values, keywords) from error
 
 
