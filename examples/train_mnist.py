@@ -7,7 +7,6 @@ import math
 import signal
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import pairwise
@@ -120,7 +119,7 @@ def load_data(choice: str) -> Dataset:
 
 def draw(data: Dataset, predicted: np.ndarray, history: History, result: str, folder: Path) -> None:
     """Draw the training curves, if an epoch was completed, and a grid of predictions."""
-    if history:
+    if history["test_loss"]:
         save_figure(training_curves(history, title=result), folder / "curves.png")
         print(f"{data.name}: loss and accuracy in {folder / 'curves.png'}")
 
@@ -143,7 +142,7 @@ def run(options: argparse.Namespace) -> int:
     tg.manual_seed(options.seed)
     model = build_model(data.train_images[0].size, options.hidden)
     print(model)
-    history: History = defaultdict(list)
+    history: History = {name: [] for name in ("train_loss", "test_loss", "train_accuracy", "test_accuracy")}
     start, interrupted = time.perf_counter(), False
     try:
         train(model, data, options, history)

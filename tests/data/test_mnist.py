@@ -3,17 +3,15 @@ from __future__ import annotations
 import gzip
 import hashlib
 import importlib
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
+from real_mnist import FOLDER, needs_mnist
 
 from tinygrad_np.data import DataError, DownloadError, mnist
 from tinygrad_np.data.fetch import RemoteFile
 
 module = importlib.import_module("tinygrad_np.data.mnist")  # its name is taken by the function
-OWN_FOLDER = os.environ.get("TINYGRAD_NP_DATA")
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -77,14 +75,9 @@ def test_the_mirrors_are_several_and_encrypted():
         assert all(url.startswith("https://") and url.endswith(f"/{file.name}.gz") for url in file.urls)
 
 
-def has_mnist(folder: str | None) -> bool:
-    places = [Path(folder), Path(folder) / "mnist"] if folder else []
-    return any(place.glob("train-images-idx3-ubyte*") for place in places if place.is_dir())
-
-
-@pytest.mark.skipif(not has_mnist(OWN_FOLDER), reason="the real files are not in $TINYGRAD_NP_DATA")
+@needs_mnist
 def test_the_real_files(monkeypatch):
-    monkeypatch.setenv("TINYGRAD_NP_DATA", str(OWN_FOLDER))
+    monkeypatch.setenv("TINYGRAD_NP_DATA", FOLDER)
     data = mnist()
     assert [array.shape for array in data[:4]] == [(60000, 28, 28), (60000,), (10000, 28, 28), (10000,)]
     assert {array.dtype for array in data[:4]} == {np.dtype(np.uint8)}
