@@ -57,6 +57,13 @@ class TestValuesThatBecomePythonNumbers:
     def test_an_element_as_an_index(self) -> None:
         refuses(lambda x: [1, 2, 3][np.argmax(x)], "Python integer")
 
+    @pytest.mark.parametrize(
+        "function",
+        [lambda x: x[x > 1], lambda x: np.nonzero(x)[0], np.unique, lambda x: tg.tensor([1.0, 2.0, 3.0, 4.0])[x > 1]],
+    )
+    def test_shapes_that_depend_on_elements(self, function: Callable[[Any], Any]) -> None:
+        refuses(function, "the shape of its result depends on the elements")
+
     def test_loops_over_the_length_are_fine(self) -> None:
         compiled = tg.compile(lambda x: sum(row * i for i, row in enumerate(x)))
         np.testing.assert_array_equal(compiled(X), np.sum(X * np.arange(4)))

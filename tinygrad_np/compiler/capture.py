@@ -26,6 +26,12 @@ __all__ = ["Tape", "Traced", "copied"]
 
 Function = Callable[..., Any]
 
+# The shape of what these return depends on the elements; what is indexed by a mask does too.
+_OF_ANY_SHAPE = frozenset(
+    {np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.unique_values, np.unique_all, np.unique_counts}
+    | {np.unique_inverse, np.compress, np.extract, np.trim_zeros, np.union1d, np.intersect1d, np.setdiff1d, np.setxor1d}
+)
+
 _QUERIES = frozenset({np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj})
 
 
@@ -238,6 +244,12 @@ class Tape:
         """Make a call for real, and write it down."""
         if getattr(function, "traceable", False):
             return function(*args, **kwargs)
+        if function in _OF_ANY_SHAPE or (function is table[getitem].function and _has_mask(kwargs["index"])):
+            raise CaptureError(
+                f"{function_name(function)} while tg.compile captured the function: the shape of its result depends on "
+                "the elements, and a program's shapes are fixed. Use np.where, which keeps the shape, or do this "
+                "outside of the compiled function"
+            )
         kwargs = dict(kwargs)
         out = kwargs.pop("out", None)
         if isinstance(out, tuple):
@@ -372,6 +384,11 @@ def _like(leaf: Any) -> Any:
     if isinstance(leaf, slice):
         return slice(*(_like(part) for part in (leaf.start, leaf.stop, leaf.step)))
     return leaf.value.like if isinstance(leaf, Traced) else leaf
+
+
+def _has_mask(index: Any) -> bool:
+    parts = index if isinstance(index, tuple) else (index,)
+    return any(isinstance(part, Traced) and part.dtype == bool for part in parts)
 
 
 def _reinterpreted(array: Any, dtype: Any) -> Any:
