@@ -51,7 +51,6 @@ def relu(x: Any) -> Any:
     >>> import numpy as np, tinygrad_np as tg
     >>> tg.functions.relu(np.array([-1.0, 0.0, 2.0]))
     array([0., 0., 2.])
-
     """
     x = arrayed(x)
     return np.where(x <= 0, 0, x)  # np.maximum would split the gradient at the tie; NaN passes
@@ -65,7 +64,6 @@ def sigmoid(x: Any) -> Any:
     >>> import numpy as np, tinygrad_np as tg
     >>> tg.functions.sigmoid(np.array([-1e4, 0.0, 1e4]))
     array([0. , 0.5, 1. ])
-
     """
     return np.exp(-softplus(-as_float(x)))
 
@@ -78,7 +76,6 @@ def softplus(x: Any) -> Any:
     >>> import numpy as np, tinygrad_np as tg
     >>> tg.functions.softplus(np.array([-1e4, 1e4]))
     array([    0., 10000.])
-
     """
     return np.logaddexp(as_float(x), 0)
 
@@ -94,7 +91,6 @@ def logsumexp(x: Any, axis: int | tuple[int, ...] | None = None, *, keepdims: bo
     >>> import numpy as np, tinygrad_np as tg
     >>> tg.functions.logsumexp(np.array([[1e4, -1e4], [-np.inf, -np.inf]]), axis=1)
     array([10000.,   -inf])
-
     """
     shifted, top = _shifted(as_float(x), axis)
     total = np.sum(np.exp(shifted), axis=axis, keepdims=True)
@@ -114,7 +110,6 @@ def softmax(x: Any, axis: int | tuple[int, ...] | None = -1) -> Any:
     >>> tg.functions.softmax(np.array([[1e4, 1e4], [-1e4, 1e4]]))
     array([[0.5, 0.5],
            [0. , 1. ]])
-
     """
     weights = np.exp(_shifted(as_float(x), axis)[0])
     return weights / _nonzero(np.sum(weights, axis=axis, keepdims=True))
@@ -129,7 +124,6 @@ def log_softmax(x: Any, axis: int | tuple[int, ...] | None = -1) -> Any:
     >>> import numpy as np, tinygrad_np as tg
     >>> tg.functions.log_softmax(np.array([-1e4, 1e4]))
     array([-20000.,      0.])
-
     """
     shifted, _ = _shifted(as_float(x), axis)
     return shifted - np.log(_nonzero(np.sum(np.exp(shifted), axis=axis, keepdims=True)))
@@ -172,7 +166,6 @@ def dense(x: Any, weight: Any, bias: Any = None) -> Any:
     >>> tg.functions.dense(np.ones((2, 3)), np.ones((3, 2)), np.array([0.0, 1.0]))
     array([[3., 4.],
            [3., 4.]])
-
     """
     x, weight, bias = checked_dense(x, weight, bias)
     return x @ weight if bias is None else x @ weight + bias
@@ -217,7 +210,6 @@ def mse_loss(prediction: Any, target: Any) -> Any:
     >>> import numpy as np, tinygrad_np as tg
     >>> float(tg.functions.mse_loss(np.array([1.0, 2.0]), np.array([1.0, 4.0])))
     2.0
-
     """
     prediction, target = _alike("mse_loss", "prediction", prediction, "target", target)
     return _mean(np.square(prediction - target), prediction.size)
@@ -245,7 +237,6 @@ def binary_cross_entropy(logits: Any, labels: Any) -> Any:
     >>> import numpy as np, tinygrad_np as tg
     >>> float(tg.functions.binary_cross_entropy(np.array([1e4, -1e4]), np.array([1, 1])))
     5000.0
-
     """
     logits, labels = _alike("binary_cross_entropy", "logits", logits, "labels", labels)
     check_probabilities("binary_cross_entropy", plain(labels))
@@ -280,7 +271,6 @@ def cross_entropy(logits: Any, labels: Any) -> Any:
     >>> import numpy as np, tinygrad_np as tg
     >>> float(tg.functions.cross_entropy(np.array([[1e4, 0.0], [0.0, 1e4]]), np.array([0, 0])))
     5000.0
-
     """
     logits, labels = checked_labels(logits, labels)
     log_probabilities = log_softmax(logits)

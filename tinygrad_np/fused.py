@@ -51,7 +51,6 @@ def dense(x: Any, weight: Any, bias: Any = None) -> Any:
     >>> y.data, w.grad
     (array([[11.5]]), array([[3.],
            [4.]]))
-
     """
     x, weight, bias = checked_dense(x, weight, bias)
     y = x @ weight
@@ -93,7 +92,6 @@ def relu(x: Any) -> Any:
     >>> np.sum(tg.fused.relu(x)).backward()
     >>> x.grad
     array([0., 0., 1.])
-
     """
     return np.maximum(arrayed(x), 0)
 
@@ -145,7 +143,6 @@ def cross_entropy(logits: Any, labels: Any) -> Any:
     >>> z.grad
     array([[-0.25,  0.25],
            [ 0.5 , -0.5 ]])
-
     """
     logits, labels = checked_labels(logits, labels)
     loss, _ = loss_and_slope(logits, labels)

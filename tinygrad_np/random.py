@@ -28,7 +28,6 @@ def generator() -> np.random.Generator:
     >>> tg.random.generator().bit_generator.state = state
     >>> tg.random.generator().random() == first
     True
-
     """
     return _generator
 
@@ -58,7 +57,6 @@ def manual_seed(seed: int) -> None:
     >>> tg.manual_seed(7)
     >>> bool((tg.nn.Dense(2, 3).weight.data == first).all())
     True
-
     """
     try:
         number = operator.index(seed)
@@ -78,7 +76,6 @@ def uniform(shape: tuple[int, ...], dtype: DTypeLike = np.float64) -> Any:
     >>> tg.manual_seed(0)
     >>> tg.random.uniform((2,))
     array([0.63696169, 0.26978671])
-
     """
     tape = capturing.get()
     if tape is None:

@@ -27,7 +27,6 @@ def fan_in(shape: tuple[int, ...]) -> int:
     >>> import tinygrad_np as tg
     >>> tg.nn.init.fan_in((784, 256))
     784
-
     """
     inputs = math.prod(shape[:-1])
     if len(shape) < 2 or inputs < 1:
@@ -48,6 +47,5 @@ def he_normal(shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> NDArray[
     >>> w = tg.nn.init.he_normal((200, 100))
     >>> w.dtype, round(float(w.std()), 2)
     (dtype('float32'), 0.1)
-
     """
     return generator().normal(0, math.sqrt(2 / fan_in(shape)), shape).astype(dtype)

@@ -50,7 +50,6 @@ class Dense(Module):
     Dense(weight (3, 2), bias (2,)): 8 parameters
     >>> layer(np.ones((5, 3), np.float32)).shape
     (5, 2)
-
     """
 
     def __init__(
@@ -85,7 +84,6 @@ class ReLU(Module):
     >>> import numpy as np, tinygrad_np as tg
     >>> tg.nn.ReLU()(np.array([-1.0, 2.0]))
     array([0., 2.])
-
     """
 
     def forward(self, x: Any) -> Any:
@@ -119,7 +117,6 @@ class Sequential(Module):
     ): 203,530 parameters
     >>> model(np.ones((5, 784), np.float32)).shape
     (5, 10)
-
     """
 
     def __init__(self, *layers: Module) -> None:

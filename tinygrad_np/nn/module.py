@@ -41,7 +41,6 @@ class Module:
     Residual(
       dense: Dense(weight (4, 4), bias (4,)): 20 parameters
     ): 20 parameters
-
     """
 
     training: bool = True
@@ -92,7 +91,6 @@ class Module:
             If names are missing or unknown, or shapes differ; lists all of them.
         DtypeError
             If dtypes differ; lists all of them.
-
         """
         tensors = dict(self._tensors())
         arrays = {name: np.asarray(plain(value)) for name, value in state.items()}

@@ -52,7 +52,6 @@ class Adam(Optimizer):
     >>> optimiser.step()
     >>> w
     tensor([ 0.75, -1.75], requires_grad=True)
-
     """
 
     def __init__(

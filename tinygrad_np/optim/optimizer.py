@@ -41,7 +41,6 @@ class Optimizer(ABC):
         If a parameter is not a Tensor.
     GradientError
         If a parameter is not a leaf that requires a gradient.
-
     """
 
     def __init__(self, parameters: Iterable[Tensor], lr: float) -> None:

@@ -51,7 +51,6 @@ class SGD(Optimizer):
     >>> optimiser.step()
     >>> w
     tensor([ 0.5, -1. ], requires_grad=True)
-
     """
 
     def __init__(
