@@ -23,7 +23,7 @@ __all__ = ["Replay"]
 
 _REDUCTIONS = {np.sum: np.add.reduce, np.max: np.maximum.reduce, np.min: np.minimum.reduce, np.prod: np.multiply.reduce}
 # On single numbers Python's operators give the same bits as the ufuncs, in a fifth of the time.
-_INFIX = {np.add: "+", np.subtract: "-", np.multiply: "*", np.true_divide: "/"}
+_INFIX: dict[Any, str] = {np.add: "+", np.subtract: "-", np.multiply: "*", np.true_divide: "/"}
 _ALIGNMENT = 64
 
 
