@@ -42,6 +42,7 @@ CASES = [
     case(np.repeat, A(3), np.array([0, 2, 1])),
     case(np.repeat, A(2, 3), 0, axis=0),
     case(np.repeat, A(), 3),
+    case(np.repeat, A(), [2], axis=-1),
     case(np.repeat, A(0, 3), 2, axis=0),
     case(np.repeat, A(2, 3), 2, axis=1, spelling=lambda a, repeats, axis: a.repeat(repeats, axis)),
     case(np.tile, A(3), 2, complex=True),

@@ -40,6 +40,7 @@ CASES = [
     in_double(np.cov, A(5), A(5), bias=True),
     in_double(np.cov, A(5, 2), y=A(5, 1), rowvar=False),
     in_double(np.cov, A(5, 2), A(5), rowvar=False),
+    in_double(np.cov, A(5, 2), A(1, 5), rowvar=False),
     in_double(np.cov, A(2, 5), ddof=2),
     in_double(np.cov, A(2, 4), fweights=[1, 3, 0, 2], complex=True),
     in_double(np.cov, A(2, 4), aweights=positive(4)),

@@ -128,6 +128,8 @@ def test_copyto_checks_the_casting_before_it_writes() -> None:
         lambda x: np.delete(x, 7),
         lambda x: np.repeat(x, [1, 2]),
         lambda x: np.repeat(x, -1),
+        lambda x: np.repeat(x, 2, axis=1),
+        lambda x: np.repeat(x, [1, 2, 3], axis=-2),
         lambda x: np.tile(x, -1),
         lambda x: np.resize(x, (-1,)),
         lambda x: np.roll(x, 1, axis=1),

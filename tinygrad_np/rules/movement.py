@@ -41,13 +41,13 @@ def as_dtype(a: Any, dtype: np.dtype[Any]) -> Any:
 
 @composite(np.repeat)
 def _repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
-    a = arrayed(a)
+    a = np.atleast_1d(arrayed(a))
     if axis is None:
         a, axis = np.ravel(a), 0
+    axis = _checked(axis, a.ndim)
     repeats = np.asarray(plain(repeats))
     if repeats.size != 1:
         return np.take(a, np.repeat(np.arange(a.shape[axis]), repeats), axis=axis)
-    axis %= a.ndim
     copies = np.broadcast_to(np.expand_dims(a, axis + 1), (*a.shape[: axis + 1], repeats.item(), *a.shape[axis + 1 :]))
     return copies.reshape(*a.shape[:axis], a.shape[axis] * repeats.item(), *a.shape[axis + 1 :])
 

@@ -33,8 +33,13 @@ def _cov(
     elif ddof != int(ddof):
         raise ValueError(f"np.cov: ddof must be an integer, not {ddof!r}")
     variables = [arrayed(x) for x in (m, y) if x is not None]
+    if max(x.ndim for x in variables) > 2:
+        raise ValueError(f"np.cov: {' and '.join(str(x.shape) for x in variables)} are more than two axes")
     dtype = np.result_type(*variables, np.float64) if dtype is None else np.dtype(dtype)
-    x = np.concatenate([_observations(x, rowvar) for x in variables])
+    if not rowvar:
+        # One variable a row; NumPy takes a single row of y for one already.
+        variables = [x if x.ndim < 2 or (i and len(x) == 1) else x.T for i, x in enumerate(variables)]
+    x = np.concatenate([np.atleast_2d(x) for x in variables])
     if len(x) == 0:
         return np.zeros((0, 0))
     x = as_dtype(x, dtype)
@@ -57,13 +62,6 @@ def _cov(
     x = x - np.average(x, axis=1, weights=w)[:, None]
     weighted = x if w is None else x * w
     return np.squeeze(np.dot(x, weighted.T.conjugate()) * np.true_divide(1, degrees))
-
-
-def _observations(x: Any, rowvar: bool) -> Any:
-    """One variable a row."""
-    if x.ndim > 2:
-        raise ValueError(f"np.cov: an array of shape {x.shape} has more than two axes")
-    return np.atleast_2d(x) if rowvar or x.ndim < 2 else x.T
 
 
 def _weights(name: str, weights: Any, count: int) -> Any:
