@@ -23,7 +23,7 @@ import numpy as np
 
 from tinygrad_np.core import Differentiable, Handler, Tensor, converted, getitem, table, updated
 from tinygrad_np.methods import REFUSED
-from tinygrad_np.rules.handlers import Composite, Constant, Query, Refused
+from tinygrad_np.rules.handlers import Composite, Constant, Query, Refused, Unrelated
 from tinygrad_np.rules.ufunc_methods import is_defined
 
 __all__ = ["KINDS", "Entry", "entries", "main", "markdown"]
@@ -147,6 +147,8 @@ def _place(handler: Handler | None) -> tuple[str, str]:
         return "differentiable", "has a rule"
     if isinstance(handler, Composite):
         return "differentiable", "composed of functions that have rules"
+    if isinstance(handler, Unrelated):
+        return "constant", "no array of numbers goes into it"
     if isinstance(handler, Query):
         return "constant", "a plain value"
     if isinstance(handler, Constant):

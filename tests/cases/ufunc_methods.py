@@ -28,7 +28,7 @@ IN_ORDER: list[tuple[Any, Draw]] = [
     (np.nextafter, A),
 ]
 INITIAL = "NumPy looks for tensors in the array only, and takes initial= for a float"
-REMAINDERS = [np.remainder, np.fmod]
+DIVISIONS = [np.remainder, np.fmod, np.floor_divide]
 FALLING = at(9.3, 5.1, 2.9, 1.7)  # each remainder is some way from zero, and so is the next
 
 PAIRS: list[tuple[Any, Draw]] = [
@@ -94,11 +94,12 @@ CASES = [
         for ufunc, draw in IN_ORDER
         if ufunc not in (np.power, np.arctan2)  # NumPy 2.4 itself reduces these wrongly along adjacent elements
     ),
-    *(case(ufunc.reduce, FALLING) for ufunc in REMAINDERS),
+    *(case(ufunc.reduce, FALLING) for ufunc in DIVISIONS),
     case(np.subtract.reduce, A(3), axis=None, complex=True, third=True),
     case(np.subtract.reduce, A(2, 3), axis=(1,), initial=2.0, where=MASK, complex=True),
     case(np.subtract.reduce, A(2, 3), initial=A(), keepdims=True, where=MASK[0], exempt={"one at a time": INITIAL}),
     case(np.subtract.reduce, A(2, 3), axis=()),
+    case(np.floor_divide.reduce, A(1, 3)),
     case(np.subtract.reduce, A()),
     case(np.subtract.reduce, A(0, 3), axis=1),
     case(np.subtract.reduce, A(0, 3), initial=1.5),
@@ -107,7 +108,7 @@ CASES = [
     case(np.divide.reduce, A(2, 3), axis=1, initial=2.0, where=MASK, keepdims=True),
     # accumulate
     *(case(ufunc.accumulate, draw(3, 2), **options(ufunc)) for ufunc, draw in PAIRS),
-    *(case(ufunc.accumulate, FALLING) for ufunc in REMAINDERS),
+    *(case(ufunc.accumulate, FALLING) for ufunc in DIVISIONS),
     case(np.add.accumulate, A(2, 3), axis=-1, complex=True),
     case(np.add.accumulate, A(3), dtype=np.float64, exempt={"float32": WIDE}),
     case(np.multiply.accumulate, A(2, 3), 1, complex=True, third=True),
@@ -116,7 +117,7 @@ CASES = [
     case(np.maximum.accumulate, distinct(2, 3), axis=1, dtype=np.float64, exempt={"float32": WIDE}),
     # reduceat
     *(case(ufunc.reduceat, draw(4), SPLIT, **options(ufunc)) for ufunc, draw in PAIRS),
-    *(case(ufunc.reduceat, FALLING, [0, 3, 1]) for ufunc in REMAINDERS),
+    *(case(ufunc.reduceat, FALLING, [0, 3, 1]) for ufunc in DIVISIONS),
     case(np.add.reduceat, A(2, 4), SPLIT, axis=1, complex=True, third=True),
     case(np.add.reduceat, A(4, 2), indices=np.array([1]), axis=0),
     case(np.add.reduceat, A(4), [0, 2], dtype=np.float64, exempt={"float32": WIDE}),
@@ -125,7 +126,7 @@ CASES = [
     case(np.hypot.reduceat, at(-1.5, 0.7, -0.4), [1, 0, 2]),  # an element by itself keeps its sign
     # outer
     *(case(ufunc.outer, draw(2), draw(3), **options(ufunc)) for ufunc, draw in PAIRS),
-    *(case(ufunc.outer, FALLING, at(2.3, 4.1)) for ufunc in (*REMAINDERS, np.divmod)),
+    *(case(ufunc.outer, FALLING, at(2.3, 4.1)) for ufunc in (np.remainder, np.fmod, np.divmod)),
     case(np.ldexp.outer, A(3), np.array([1, -2])),
     case(np.add.outer, A(2, 1), A(3, 2), complex=True),
     case(np.add.outer, [1.0, 2.0], A(2), dtype=np.float64, exempt={"float32": WIDE}),
@@ -133,7 +134,7 @@ CASES = [
     case(np.multiply.outer, A(2), A(0)),
     # at
     *(update(ufunc, draw(3), REPEATED, draw(4), **options(ufunc)) for ufunc, draw in PAIRS),
-    *(update(ufunc, FALLING, [1, 0, 1], at(2.3, 4.1, 0.8)) for ufunc in REMAINDERS),
+    *(update(ufunc, FALLING, [1, 0, 1], at(2.3, 4.1, 0.8)) for ufunc in DIVISIONS),
     *(update(ufunc, draw(3), [2, 0]) for ufunc, draw in ONE),
     update(np.ldexp, A(3), REPEATED, np.array([1, 2, -1, 1])),
     update(np.add, A(3), REPEATED, A(4), complex=True, third=True),

@@ -6,11 +6,11 @@ and says of every function in NumPy what a Tensor can expect of it.
 
 import numpy as np
 
-from tinygrad_np.rules.handlers import constant
+from tinygrad_np.rules.handlers import unrelated
 
 # Arrays made from shapes, from the length of a window, from what a file or a text says, or number by number.
 
-constant(
+unrelated(
     *(np.zeros, np.ones, np.empty, np.eye, np.identity, np.tri, np.indices, np.ndindex),
     *(np.diag_indices, np.tril_indices, np.triu_indices, np.mask_indices),
     *(np.bartlett, np.blackman, np.hamming, np.hanning),
@@ -19,7 +19,7 @@ constant(
 
 # Shapes, dtypes and texts. A Tensor has a shape and a dtype too, and np.float64(t) is another way to write float(t).
 
-constant(
+unrelated(
     *(np.broadcast_shapes, np.iterable, np.info),
     *(np.dtype, np.finfo, np.iinfo, np.isdtype, np.issubdtype, np.promote_types, np.mintypecode, np.typename),
     *(np.base_repr, np.binary_repr, np.float64, np.str_, np.ufunc, np.linalg.LinAlgError),
@@ -27,15 +27,15 @@ constant(
 
 # Settings and the installation
 
-constant(
+unrelated(
     *(np.errstate, np.seterr, np.geterr, np.seterrcall, np.geterrcall, np.setbufsize, np.getbufsize),
     *(np.printoptions, np.set_printoptions, np.get_printoptions),
     *(np.get_include, np.show_config, np.show_runtime, np.test),
 )
 if hasattr(np, "__array_namespace_info__"):  # new in NumPy 2.1
-    constant(np.__array_namespace_info__)
+    unrelated(np.__array_namespace_info__)
 
 # The dtypes that a call of a ufunc would compute with
 
 for _ufunc in dict.fromkeys(value for value in vars(np).values() if isinstance(value, np.ufunc)):
-    constant(_ufunc.resolve_dtypes)
+    unrelated(_ufunc.resolve_dtypes)

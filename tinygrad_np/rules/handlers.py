@@ -62,6 +62,12 @@ class Query(Constant):
         return self._values(args, kwargs)
 
 
+class Unrelated(Constant):
+    """No array of numbers goes into it, so NumPy asks no Tensor what to do, unless ``like=t`` says that it should."""
+
+    __slots__ = ()
+
+
 class Refused(Handler):
     """Not offered for Tensors; the error says why and what to write instead."""
 
@@ -96,6 +102,12 @@ def query(*functions: Callable[..., Any]) -> None:
     """Register functions that answer with a plain Python value."""
     for function in functions:
         table[function] = Query(function)
+
+
+def unrelated(*functions: Callable[..., Any]) -> None:
+    """Register functions of shapes, dtypes, texts, files and settings."""
+    for function in functions:
+        table[function] = Unrelated(function)
 
 
 def refuse(reason: str, *functions: Callable[..., Any]) -> None:

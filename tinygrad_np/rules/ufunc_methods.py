@@ -222,8 +222,8 @@ def _register(ufunc: Any, method: Any) -> None:
         refuse(f"NumPy does not define it for functions like {name}", method)
     elif ufunc is np.ldexp and kind not in ("outer", "at"):
         refuse("its second argument is an integer, so it cannot take its own results", method)
-    elif isinstance(table[ufunc], Differentiable | Composite):
-        composite(method)(_SPELLINGS[kind](ufunc))
+    elif isinstance(table[ufunc], Differentiable | Composite) or (ufunc is np.floor_divide and kind != "outer"):
+        composite(method)(_SPELLINGS[kind](ufunc))  # an element by itself is not divided, and keeps its gradient
     elif kind == "at":
         refuse(f"write t[index] = {name}(t[index])", method)
     else:
