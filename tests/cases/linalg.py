@@ -24,12 +24,15 @@ def regular(function: Callable[..., Any], by: float = 4) -> Callable[..., Any]:
     return spelling
 
 
-def spread(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function of ``a`` plus a diagonal that keeps eigenvalues and singular values well apart."""
+def spread(function: Callable[..., Any], sign: float = 1) -> Callable[..., Any]:
+    """The same function of ``a`` plus a diagonal that keeps eigenvalues and singular values well apart.
+
+    With sign -1, every other eigenvalue is negative.
+    """
 
     def spelling(a: Any, *rest: Any, **options: Any) -> Any:
         rows, columns = a.shape[-2:]
-        steps = 4 + 5 * np.arange(rows, dtype=np.float32)
+        steps = np.array([(4 + 5 * i) * sign**i for i in range(rows)], np.float32)
         return function(a + steps[:, None] * np.eye(rows, columns, dtype=np.float32), *rest, **options)
 
     return spelling
@@ -129,7 +132,7 @@ PSEUDO_INVERSES = [
     ),
     case(np.linalg.pinv, A(3, 3), spelling=spread(np.linalg.pinv), rcond=0.6, complex=True),
     case(np.linalg.pinv, A(2, 4, 3), spelling=spread(np.linalg.pinv), rcond=np.array([0.45, 0.75])),
-    case(np.linalg.pinv, A(3, 3), spelling=spread(np.linalg.pinv), hermitian=True, complex=True),
+    case(np.linalg.pinv, A(3, 3), spelling=spread(np.linalg.pinv, -1), hermitian=True, complex=True),
     case(np.linalg.pinv, A(3, 3), spelling=spread(np.linalg.pinv), hermitian=True, rcond=0.45, complex=True),
     case(np.linalg.pinv, A(0, 3)),
     case(linalg.by_kept_part, A(3, 3), A(3, 3), spelling=lambda g, a: kept_part(g, a + np.diag(SLOPE[:3]))),
@@ -202,9 +205,9 @@ DECOMPOSITIONS = [
     case(np.linalg.svd, A(2, 4), spelling=spread(svd_projected), complex=True),
     case(np.linalg.svd, A(2, 3, 2), spelling=spread(svd_projected), full_matrices=False, complex=True),
     case(np.linalg.svd, A(2, 3), spelling=spread(svd_projected), full_matrices=False, complex=True),
-    case(np.linalg.svd, A(3, 3), spelling=spread(svd_projected), hermitian=True, complex=True),
+    case(np.linalg.svd, A(3, 3), spelling=spread(svd_projected, -1), hermitian=True, complex=True),
     case(np.linalg.svd, A(2, 3), compute_uv=False, spelling=spread(np.linalg.svd), complex=True),
-    case(np.linalg.svd, A(3, 3), compute_uv=False, hermitian=True, spelling=spread(np.linalg.svd), complex=True),
+    case(np.linalg.svd, A(3, 3), compute_uv=False, hermitian=True, spelling=spread(np.linalg.svd, -1), complex=True),
     case(np.linalg.svd, A(0, 2), False),
     case(np.linalg.svdvals, A(2, 3, 2), spelling=spread(np.linalg.svdvals), complex=True, third=True),
     case(decompositions.decomposed, A(2, 2), full_matrices=False, hermitian=False, exempt={"stretched": SINGULAR}),

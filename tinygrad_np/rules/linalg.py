@@ -193,7 +193,7 @@ def adjugate(a: Any, det: Any) -> Any:
         inverse = np.linalg.inv(a)
         if not np.any(_largest(a) * _largest(inverse) > 1 / negligible):  # NaN is neither
             return det[..., None, None] * inverse
-    u, s, vh = np.linalg.svd(plain(a))
+    u, s, vh = np.linalg.svd(np.nan_to_num(plain(a), posinf=0, neginf=0))  # NaN would stop the whole stack
     nullity = np.sum(s <= negligible * s[..., :1], axis=-1)
     parts = []
     for k in np.unique(nullity):
@@ -216,7 +216,7 @@ def _lifted_adjugate(a: Any, left: Any, right: Any) -> Any:
     # Products with inv(p) would lose the digits that solutions keep.
     from_left, from_right = np.linalg.solve(p, left), adjoint(np.linalg.solve(adjoint(p), adjoint(right)))
     c = np.eye(k, dtype=a.dtype) - right @ from_left
-    adjugate_c = _adjugate_by_powers(c) if k <= 3 else adjugate(c, np.linalg.det(c))
+    adjugate_c = _adjugate_by_powers(c)
     det_c = np.trace(c @ adjugate_c, axis1=-2, axis2=-1)[..., None, None] / k if k else 1
     return np.linalg.det(p)[..., None, None] * (det_c * np.linalg.inv(p) + from_left @ adjugate_c @ from_right)
 
@@ -224,7 +224,7 @@ def _lifted_adjugate(a: Any, left: Any, right: Any) -> Any:
 def _adjugate_by_powers(a: Any) -> Any:
     """The adjugate by the method of Faddeev and LeVerrier, which divides by nothing.
 
-    It is as good as can be for matrices of zeros, and for small ones; with size it loses digits.
+    It loses digits with the size, but not for matrices that are almost zero, where all that counts is the degree.
     """
     eye = np.eye(a.shape[-1], dtype=a.dtype)
     adjugate = np.broadcast_to(eye, a.shape)
