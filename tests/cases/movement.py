@@ -80,7 +80,6 @@ CASES = [
     case(np.insert, A(2, 3), 1, A(2), axis=1),
     case(np.insert, A(2, 3), [0, 2, 2], A(2, 3), axis=-1, complex=True, exempt=DISCARDS),
     case(np.insert, A(2, 3), slice(0, 2), A(3), axis=0),
-    case(np.insert, A(3), np.array([True, False, True]), A(2)),
     case(np.insert, A(2, 3), [1], A(2, 1), axis=1),
     case(np.insert, A(3), [1, -1], 2.5),
     case(np.insert, [1.5, 2.5], 1, A(2), exempt={"float32": WIDE}),

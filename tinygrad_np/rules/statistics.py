@@ -34,7 +34,7 @@ def _cov(
         raise ValueError(f"np.cov: ddof must be an integer, not {ddof!r}")
     variables = [arrayed(x) for x in (m, y) if x is not None]
     if max(x.ndim for x in variables) > 2:
-        raise ValueError(f"np.cov: {' and '.join(str(x.shape) for x in variables)} are more than two axes")
+        raise ValueError(f"np.cov: two axes at most, not shapes {' and '.join(str(x.shape) for x in variables)}")
     dtype = np.result_type(*variables, np.float64) if dtype is None else np.dtype(dtype)
     if not rowvar:
         # One variable a row; NumPy takes a single row of y for one already.
