@@ -231,20 +231,23 @@ def _cut_off(g: Array, gradient: Array) -> Array:
 
 def _fitted(gradient: Any, node: Node, parent: Node, rule: Rule) -> Array:
     """A rule's result in its input's shape and dtype: broadcast axes summed, or an error that names the rule."""
-    who = f"the rule {rule_name(rule)} of {node.function.name}"
+
+    def returned(what: str) -> RuleError:
+        return RuleError(f"the rule {rule_name(rule)} of {node.function.name} returned {what}")
+
     if gradient is None:
-        raise RuleError(f"{who} returned None: a rule returns the gradient, and tg.zero stands for zero everywhere")
+        raise returned("None: a rule returns the gradient, and tg.zero stands for zero everywhere")
     if not hasattr(gradient, "astype"):
         gradient = np.asarray(gradient)
     if gradient.shape != parent.shape:
         function = node.function
         summable = function.broadcasts and _broadcasts(parent.shape, gradient.shape)
         if not summable or (function.elementwise and gradient.shape != node.shape):
-            raise RuleError(f"{who} returned shape {gradient.shape} for an input of shape {parent.shape}")
+            raise returned(f"shape {gradient.shape} for an input of shape {parent.shape}")
         gradient = summed_to(gradient, parent.shape)
     if gradient.dtype != parent.dtype:
         if gradient.dtype.kind not in "fc":
-            raise RuleError(f"{who} returned dtype {gradient.dtype} for an input of dtype {parent.dtype}")
+            raise returned(f"dtype {gradient.dtype} for an input of dtype {parent.dtype}")
         if parent.dtype.kind == "f" and gradient.dtype.kind == "c":
             gradient = gradient.real
         gradient = gradient.astype(parent.dtype)
