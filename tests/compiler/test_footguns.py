@@ -196,6 +196,29 @@ class TestParameters:
         table[:] = 10
         np.testing.assert_array_equal(compiled(X), X + 20)
 
+    def test_plain_arrays_outside_of_a_function_that_it_uses(self) -> None:
+        table = np.ones(4)
+
+        def look_up(x: Any) -> Any:
+            return np.take(table, x) + table[x]
+
+        compiled = tg.compile(lambda x: look_up(x) * 2)
+        index = np.array([0, 3])
+        np.testing.assert_array_equal(compiled(index), [4, 4])
+        table[3] = 10
+        np.testing.assert_array_equal(compiled(index), [4, 40])
+
+    def test_a_name_outside_that_is_given_to_another_array(self) -> None:
+        state = np.ones(4)
+
+        def step(x: Any) -> Any:
+            nonlocal state
+            state = state + x
+            return state
+
+        refuses(step, "gives the name state")
+        np.testing.assert_array_equal(state, 1)
+
     def test_gradients_dropped_between_calls(self) -> None:
         w = tg.tensor(np.ones(4), requires_grad=True)
         compiled = tg.compile(lambda x: np.sum(w * x).backward())

@@ -22,7 +22,7 @@ from tinygrad_np.methods import ArrayMethods
 from tinygrad_np.signatures import function_name
 from tinygrad_np.trees import leaves, map_leaves
 
-__all__ = ["Tape", "Traced", "copied"]
+__all__ = ["Tape", "Traced", "copied", "reinterpreted"]
 
 Function = Callable[..., Any]
 
@@ -93,7 +93,7 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin, ArrayMethods):
 
     def view(self, dtype: Any) -> Any:
         """The same memory as another dtype."""
-        return self.tape.call(_reinterpreted, (self, np.dtype(dtype)), {})
+        return self.tape.call(reinterpreted, (self, np.dtype(dtype)), {})
 
     def fill(self, number: Any) -> None:
         """Write a number to all elements."""
@@ -391,7 +391,8 @@ def _has_mask(index: Any) -> bool:
     return any(isinstance(part, Traced) and part.dtype == bool for part in parts)
 
 
-def _reinterpreted(array: Any, dtype: Any) -> Any:
+def reinterpreted(array: Any, dtype: Any) -> Any:
+    """``array.view(dtype)``."""
     return array.view(dtype)
 
 

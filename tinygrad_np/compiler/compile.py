@@ -14,7 +14,7 @@ import numpy as np
 
 from tinygrad_np.checkpointing import checkpoint
 from tinygrad_np.compiler.capture import Tape
-from tinygrad_np.compiler.guards import Watch, named_globals
+from tinygrad_np.compiler.guards import Watch, is_library, is_set, named_globals
 from tinygrad_np.compiler.passes import optimised
 from tinygrad_np.compiler.program import Program
 from tinygrad_np.compiler.replay import Replay
@@ -145,7 +145,9 @@ class Compiled:
         token = capturing.set(tape)
         try:
             with _read_only(watch.arrays), _no_printing():
-                output = _with_traced_arrays(self.fn, tape)(*args, **kwargs)
+                on_tape = _OnTape(tape)
+                output = on_tape.function(self.fn)(*args, **kwargs)
+                on_tape.check()
                 recorded = any(_is_recorded(t) for t in leaves(output))
                 program = tape.finish(output)
         finally:
@@ -227,26 +229,54 @@ def _is_recorded(leaf: Any) -> bool:
     return call is not None and call.inputs is not None
 
 
-def _with_traced_arrays(fn: Any, tape: Tape) -> Any:
-    """The function, with plain arrays that it closes over or names as globals put on the tape as well."""
-    if not isinstance(fn, types.FunctionType):
-        return fn
-    cells = tuple(map(functools.partial(_traced_cell, tape=tape), fn.__closure__ or ()))
-    arrays = {name: fn.__globals__[name] for name in named_globals(fn)}
-    traced = {name: tape.storage(array) for name, array in arrays.items() if isinstance(array, np.ndarray)}
-    if not traced and all(new is old for new, old in zip(cells, fn.__closure__ or (), strict=True)):
-        return fn
-    copy = types.FunctionType(fn.__code__, {**fn.__globals__, **traced}, fn.__name__, fn.__defaults__, cells)
-    copy.__kwdefaults__ = fn.__kwdefaults__
-    return copy
+class _OnTape:
+    """A function with the plain arrays that it, or a function that it uses, closes over or names as globals on a tape.
 
+    The user's function is left as it is: what runs is a copy of it with other cells and other globals.
+    """
 
-def _traced_cell(cell: Any, tape: Tape) -> Any:
-    try:
-        contents = cell.cell_contents
-    except ValueError:
-        return cell
-    return types.CellType(tape.storage(contents)) if isinstance(contents, np.ndarray) else cell
+    def __init__(self, tape: Tape) -> None:
+        self.tape = tape
+        self._copies: dict[int, Any] = {}
+        self._placed: list[tuple[Callable[[], Any], Any, str]] = []
+
+    def function(self, fn: Any) -> Any:
+        """The copy, or the function itself if there are no such arrays."""
+        if not isinstance(fn, types.FunctionType) or is_library(fn.__module__):
+            return fn
+        if id(fn) not in self._copies:
+            self._copies[id(fn)] = fn  # for a function that uses itself
+            self._copies[id(fn)] = self._copy(fn)
+        return self._copies[id(fn)]
+
+    def _copy(self, fn: types.FunctionType) -> types.FunctionType:
+        old = fn.__closure__ or ()
+        cells = list(old)
+        for i, (name, cell) in enumerate(zip(fn.__code__.co_freevars, cells, strict=True)):
+            if is_set(cell) and (put := self._stand_in(cell.cell_contents)) is not cell.cell_contents:
+                cells[i] = types.CellType(put)
+                self._placed.append((functools.partial(getattr, cells[i], "cell_contents"), put, name))
+        names = {name: fn.__globals__[name] for name in named_globals(fn)}
+        changed = {name: put for name, thing in names.items() if (put := self._stand_in(thing)) is not thing}
+        if not changed and all(new is cell for new, cell in zip(cells, old, strict=True)):
+            return fn
+        namespace = {**fn.__globals__, **changed} if changed else fn.__globals__
+        self._placed += [(functools.partial(namespace.get, name), put, name) for name, put in changed.items()]
+        copy = types.FunctionType(fn.__code__, namespace, fn.__name__, fn.__defaults__, tuple(cells))
+        copy.__kwdefaults__ = fn.__kwdefaults__
+        return copy
+
+    def _stand_in(self, thing: Any) -> Any:
+        return self.tape.storage(thing) if isinstance(thing, np.ndarray) else self.function(thing)
+
+    def check(self) -> None:
+        """Raise if the function has given one of those names to something else."""
+        for read, put, name in self._placed:
+            if read() is not put:
+                raise CaptureError(
+                    f"the function gives the name {name}, which is outside of it, to another array: a replay would "
+                    "not. Keep it in a tensor and update that, or return it"
+                )
 
 
 @contextmanager

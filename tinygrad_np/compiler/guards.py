@@ -17,7 +17,7 @@ import numpy as np
 
 from tinygrad_np.core import Tensor
 
-__all__ = ["Watch", "named_globals"]
+__all__ = ["Watch", "is_library", "is_set", "named_globals"]
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 _LARGEST = 1000  # longer lists and dicts are data: only that they are the same object is watched
@@ -72,10 +72,10 @@ class Watch:
             self._walk_object(thing, name)
 
     def _walk_function(self, function: types.FunctionType, name: str) -> None:
-        if _is_library(function.__module__):
+        if is_library(function.__module__):
             return
         for variable, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-            if _is_set(cell):
+            if is_set(cell):
                 self._watch(functools.partial(getattr, cell, "cell_contents"), variable)
         for variable in named_globals(function):
             self._watch(_reader(function.__globals__, variable), variable)
@@ -96,7 +96,7 @@ class Watch:
         if module == "tinygrad_np.compiler.compile":  # its own state changes with every capture
             self._walk(thing.fn, name)
             return
-        if _is_library(module) and not module.startswith("tinygrad_np"):
+        if is_library(module) and not module.startswith("tinygrad_np"):
             return
         call = vars(type(thing)).get("__call__")
         if isinstance(call, types.FunctionType):
@@ -122,13 +122,14 @@ def named_globals(function: types.FunctionType) -> Iterator[str]:
     return iter(found)
 
 
-def _is_library(module: str | None) -> bool:
+def is_library(module: str | None) -> bool:
     """Whether a function belongs to an installed library, whose state is not the user's."""
     top = (module or "").partition(".")[0]
     return top in ("tinygrad_np", "numpy") or top in sys.stdlib_module_names - {"__main__"}
 
 
-def _is_set(cell: Any) -> bool:
+def is_set(cell: Any) -> bool:
+    """Whether a cell of a closure has contents yet."""
     try:
         cell.cell_contents  # noqa: B018
     except ValueError:

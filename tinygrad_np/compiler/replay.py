@@ -13,17 +13,25 @@ from typing import Any, cast
 
 import numpy as np
 
-from tinygrad_np.compiler.capture import copied
+from tinygrad_np.compiler.capture import copied, reinterpreted
 from tinygrad_np.compiler.program import Call, Program, Value, Wrapped, replaced, values_in
-from tinygrad_np.core import Tensor, converted, getitem, updated
+from tinygrad_np.core import Tensor, converted, getitem, table, updated
 from tinygrad_np.graph import Leaf, Pending, next_number
+from tinygrad_np.rules.elementwise import imag, real
 from tinygrad_np.rules.indexing import reads_twice, scattered
+from tinygrad_np.rules.shapes import reshaped
 
 __all__ = ["Replay"]
 
 _REDUCTIONS = {np.sum: np.add.reduce, np.max: np.maximum.reduce, np.min: np.minimum.reduce, np.prod: np.multiply.reduce}
 # On single numbers Python's operators give the same bits as the ufuncs, in a fifth of the time.
 _INFIX: dict[Any, str] = {np.add: "+", np.subtract: "-", np.multiply: "*", np.true_divide: "/"}
+# What only looks into memory, whatever the elements: it can be called on a buffer before that is filled.
+_VIEWS = {
+    *(table[function].function for function in (reshaped, getitem, real, imag)),
+    *(reinterpreted, np.transpose, np.swapaxes, np.moveaxis, np.expand_dims, np.squeeze, np.broadcast_to, np.reshape),
+    *(np.ravel, np.diagonal, np.flip, np.atleast_1d, np.atleast_2d, np.atleast_3d, np.matrix_transpose),
+}
 _ALIGNMENT = 64
 
 
@@ -127,7 +135,7 @@ class Replay:
         operands = call.operands
         if len(call.results) == 1 and not call.effect:
             (result,) = call.results
-            if result in self._owner and all(v in self._fixed for v in operands):
+            if result in self._owner and call.function in _VIEWS and all(v in self._fixed for v in operands):
                 args, kwargs = replaced((call.args, call.kwargs), self._fixed.__getitem__)
                 view = call.function(*args, **kwargs)
                 if _overlap(view, self._fixed[self._owner[result]]) or view.size == 0:
@@ -332,7 +340,8 @@ def _copy(value: Any) -> Any:
 
 
 def _plain(function: Any) -> Any:
-    return function.__wrapped__
+    """The body of a primitive, as a program calls it."""
+    return table[function].function
 
 
 def _overlap(a: Any, b: Any) -> bool:
