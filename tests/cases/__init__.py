@@ -1,6 +1,7 @@
 """Every form of every rule, one line each, on one page per family as in ``tinygrad_np/rules/``.
 
-A new rule needs a line here, or ``test_rules.py`` fails and says so; the line is all the testing that it needs.
+A new rule needs a line here, or ``test_rules.py`` fails and says so; the line is all the testing that it needs. A new
+family is a new module with a list ``CASES``, imported and added up below; `case.py` says what a line may hold.
 """
 
 from cases import (

@@ -88,7 +88,7 @@ CASES = [
     case(np.var, A(3), dtype=np.float64, exempt={"float32": WIDE}),
     case(np.var, A()),
     case(np.var, A(0, 3), axis=1),
-    case(reductions.variance, A(2, 3), axis=1),
+    case(reductions.variance, A(2, 3), axis=1, complex=True),
     case(np.std, A(2, 3), complex=True, third=True),
     case(np.std, A(2, 3, 4), 1, complex=True, exempt={"stretched": SINGULAR}),
     case(np.std, A(2, 3, 4), axis=(0, -1), keepdims=True),
@@ -98,5 +98,5 @@ CASES = [
     case(np.std, A(2, 3), mean=A(1, 1), keepdims=True),
     case(np.std, positive(3), dtype=np.float64, exempt={"float32": WIDE, "stretched": SINGULAR}),
     case(np.std, A(0, 3), axis=1),
-    case(reductions.deviation, A(3, 2), axis=0),
+    case(reductions.deviation, A(3, 2), axis=0, complex=True),
 ]
