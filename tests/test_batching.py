@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kit import floating
 from strategies import matmul_shapes
+from tensors import leaf
 
 import tinygrad_np as tg
 from tinygrad_np import batching
@@ -26,10 +27,6 @@ LOOPED = {
     "indifferent": "it has to see the cotangents one by one",
 }
 """The functions of a cotangent that are called once for each row of a Jacobian, with the reason."""
-
-
-def leaves_for(arrays: Sequence[np.ndarray]) -> list[Tensor]:
-    return [tg.tensor(x, requires_grad=True) for x in arrays]
 
 
 def tracked(outputs: Any) -> list[Tensor]:
@@ -88,7 +85,7 @@ def looped(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
 
 def check(function: Function, arrays: Sequence[np.ndarray]) -> None:
-    leaves = leaves_for(arrays)
+    leaves = [leaf(x) for x in arrays]
     for y in tracked(function(*leaves)):
         expected = rows_one_by_one(y, leaves)
         for start in starts(y):
@@ -117,7 +114,7 @@ SMALL = [case for case in CASES if case.third and sum(x.size for x in case.draw(
 @pytest.mark.parametrize("case", SMALL, ids=repr)
 def test_rows_in_one_walk_are_recorded(case: Case) -> None:
     """What is recorded of a walk with a batch is differentiated by another, as in the Jacobian of a Jacobian."""
-    leaves = leaves_for(case.draw())
+    leaves = [leaf(x) for x in case.draw()]
     for y in tracked(case(*leaves)):
         first = rows_one_by_one(y, leaves, recorded=True)
         for start in starts(y):
@@ -236,7 +233,7 @@ ELEMENTWISE: dict[str, Function] = {
 @pytest.mark.parametrize("recorded", [False, True], ids=["arrays", "recorded"])
 @pytest.mark.filterwarnings("ignore:divide by zero")
 def test_the_jacobian_of_elementwise_functions_stays_diagonal_to_the_end(function: Function, recorded: bool) -> None:
-    x = tg.tensor(POINT, requires_grad=True)
+    x = leaf(POINT)
     y = function(x)
     found = walk({y._node: starts(y)[0]}, {x._node}, retain=True, wrap=Tensor if recorded else None)[x._node]
     assert found.diagonal is not None

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tensors import leaf
 
 import tinygrad_np as tg
 from tinygrad_np import checkpointing
@@ -17,10 +18,6 @@ Pair = namedtuple("Pair", ["first", "second"])
 
 RNG = np.random.default_rng(0)
 W1, W2, INPUT = RNG.standard_normal((3, 4)), RNG.standard_normal((4, 3)), RNG.standard_normal((2, 3))
-
-
-def leaf(value: Any) -> tg.Tensor:
-    return tg.tensor(value, requires_grad=True)
 
 
 def plain(function: Function) -> Function:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tensors import leaf
 
 import tinygrad_np as tg
 from tinygrad_np import transforms
@@ -35,10 +36,6 @@ def assert_trees_close(found: Any, expected: Any, tolerance: float = 1e-12) -> N
         found = found.data if isinstance(found, tg.Tensor) else found
         assert np.shape(found) == np.shape(expected)
         np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
-
-
-def leaf(value: Any) -> tg.Tensor:
-    return tg.tensor(value, requires_grad=True)
 
 
 # -------------------------------------------------------------------------------- what all of them have in common

@@ -862,14 +862,13 @@ def _starting_cotangents(
         elif not isinstance(cotangent, ArrayMethods):
             cotangent = np.array(cotangent)
         elif not recorded:
-            cotangent = np.copy(cotangent.data)
+            cotangent = cotangent.data
         if cotangent.shape != output.shape or not np.can_cast(cotangent.dtype, output.dtype, "same_kind"):
             raise GradientError(
                 f"{caller}: a cotangent of {cotangent.dtype}{cotangent.shape} does not fit "
                 f"an output of {output.dtype}{output.shape}"
             )
-        if cotangent.dtype != output.dtype:
-            cotangent = cotangent.astype(output.dtype)
+        cotangent = cotangent.astype(output.dtype)
         node = output._node
         start[node] = start[node] + cotangent if node in start else cotangent
     return start
