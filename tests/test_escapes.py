@@ -209,7 +209,7 @@ OTHERS: dict[str, tuple[Call, type[Exception], str]] = {
     "t + masked": (lambda t, q, s: t + np.ma.array(VECTOR, mask=[0, 1, 0]), DtypeError, "np.where(mask, other, t)"),
     "np.frompyfunc(f, 1, 1)(t)": (lambda t, q, s: np.frompyfunc(abs, 1, 1)(t), MissingRuleError, "NumPy functions"),
     "np.frombuffer(t)": (lambda t, q, s: np.frombuffer(t), TypeError, "bytes-like"),
-    "np.from_dlpack(t)": (lambda t, q, s: np.from_dlpack(t), AttributeError, "t.data"),
+    "np.from_dlpack(t)": (lambda t, q, s: np.from_dlpack(t), AttributeError, "dlpack"),
     "memoryview(t)": (lambda t, q, s: memoryview(t), TypeError, "bytes-like"),
     "np.nditer(t)": (lambda t, q, s: np.nditer(t), TypeError, "Iterator operand"),
     "array.flat[0] = s": (lambda t, q, s: store(VECTOR.copy().flat, 0, s), ValueError, "Error setting single item"),

@@ -107,7 +107,7 @@ def _functions() -> Iterator[Entry]:
     for group, module in _NAMESPACES.items():
         for name in sorted(module.__all__):
             function = getattr(module, name)
-            if callable(function):
+            if callable(function) and not name.startswith("_"):
                 yield Entry(group, f"{group.replace('numpy', 'np')}.{name}", *_place(table.get(function)), function)
 
 
@@ -126,8 +126,9 @@ def _ufunc_methods() -> Iterator[Entry]:
 
 
 def _array_methods() -> Iterator[Entry]:
-    operators = set(vars(np.ndarray)) - _PROTOCOL
-    for name in sorted(operators | {name for name in dir(np.ndarray) if not name.startswith("_")}):
+    array = np.zeros((1, 1))  # a class still has the names that NumPy 2.0 took from its arrays
+    operators = {name for name in vars(np.ndarray) if name.startswith("_")} - _PROTOCOL
+    for name in sorted(operators | {name for name in dir(array) if not name.startswith("_") and hasattr(array, name)}):
         meaning = {**_METHODS, **_OPERATORS}
         function = meaning[name] if name in meaning else getattr(np, name, None)
         if name in REFUSED:

@@ -249,7 +249,10 @@ class ArrayMethods:
 _STORE = opmap["STORE_SUBSCR"]
 
 REFUSED = dict.fromkeys(
-    ("base", "byteswap", "ctypes", "dump", "dumps", "flags", "getfield", "setflags", "strides", "tobytes", "tofile"),
+    (
+        *("base", "byteswap", "ctypes", "dump", "dumps", "flags", "getfield", "setflags", "strides"),
+        *("tobytes", "tofile", "tostring"),
+    ),
     "it is about bytes in memory, so write t.data.{name} for the array's own",
 ) | {
     "__dlpack__": "write t.data, which other libraries can share",

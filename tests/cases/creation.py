@@ -11,14 +11,17 @@ from cases.elementwise import WIDE
 ARRAY_ONLY = {"one at a time": "NumPy asks the first array alone whether it dispatches, and errors name the other"}
 DOUBLE = {"float32": "np.geomspace computes in float64"}
 INTEGERS = {"float32": "NumPy promotes float32 beside int64 to float64"}
-ROW_STACK = getattr(np, "row_stack", None)  # deprecated
 
 
-def row_stack(arrays: list[Any]) -> Any:
-    assert ROW_STACK is not None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return ROW_STACK(arrays)
+def deprecated(function: Any) -> Any:
+    """A function that warns whenever it is called."""
+
+    def spelling(*args: Any) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return function(*args)
+
+    return spelling
 
 
 CASES = [
@@ -73,8 +76,9 @@ CASES = [
     ),
     case(np.poly1d, A(3), A(2), spelling=lambda c, x: np.poly1d(c)(x), complex=True, third=True),
 ]
-if ROW_STACK is not None:
-    CASES += [case(ROW_STACK, [A(3), A(2, 3)], spelling=row_stack, complex=True)]
+for function, args in (("row_stack", [[A(3), A(2, 3)]]), ("trapz", [A(2, 3), A(3)])):
+    if function in vars(np):
+        CASES += [case(vars(np)[function], *args, spelling=deprecated(vars(np)[function]), complex=True)]
 if hasattr(np, "astype"):  # new in NumPy 2.1
     CASES += [
         case(np.astype, A(3), np.complex128, exempt={"float32": WIDE}),

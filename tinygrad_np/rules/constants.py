@@ -32,8 +32,6 @@ unrelated(
     *(np.printoptions, np.set_printoptions, np.get_printoptions),
     *(np.get_include, np.show_config, np.show_runtime, np.test),
 )
-if hasattr(np, "__array_namespace_info__"):  # new in NumPy 2.1
-    unrelated(np.__array_namespace_info__)
 
 # The dtypes that a call of a ufunc would compute with
 

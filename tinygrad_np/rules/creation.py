@@ -143,6 +143,6 @@ def _ix(*args: Any) -> Any:
 
 # NumPy does not dispatch these, but their own code calls functions that have rules, so tensors pass through them.
 
-_row_stack = getattr(np, "row_stack", None)  # deprecated
-for _function in (np.fft.fftfreq, np.fft.rfftfreq, np.fromfunction, np.poly1d, *([_row_stack] if _row_stack else [])):
+_DEPRECATED = [vars(np)[name] for name in ("row_stack", "trapz") if name in vars(np)]
+for _function in (np.fft.fftfreq, np.fft.rfftfreq, np.fromfunction, np.poly1d, *_DEPRECATED):
     composite(_function)(_function)

@@ -108,6 +108,8 @@ _reading(np.intersect1d, 2)
 _reading(np.setdiff1d, 1)
 _reading(np.setxor1d, 2)
 constant(np.isin)
+if "in1d" in vars(np):  # deprecated
+    constant(vars(np)["in1d"])
 
 
 @composite(np.unique)
