@@ -1,5 +1,6 @@
 """A Jacobian by one walk with a batch of cotangents is the Jacobian by one walk for each element, for every rule."""
 
+import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,7 +18,8 @@ import tinygrad_np as tg
 from tinygrad_np import batching
 from tinygrad_np.backward import walk
 from tinygrad_np.batching import Batched, NotBatchedError
-from tinygrad_np.core import Tensor
+from tinygrad_np.core import Tensor, updated
+from tinygrad_np.rules.sorting import rearranged
 from tinygrad_np.signatures import function_name
 
 Function = Callable[..., Any]
@@ -317,20 +319,84 @@ def test_looking_at_single_elements_is_refused(look: Function) -> None:
         look(Batched(np.arange(4.0)))
 
 
-def test_functions_that_know_nothing_of_batches_are_called_in_a_loop() -> None:
-    b, stack = batch(), np.arange(12.0).reshape(4, 3)
-    np.testing.assert_array_equal(np.lib.scimath.sqrt(b).stacked, np.sqrt(stack))
-    np.testing.assert_array_equal(np.argsort(-b).stacked, np.argsort(-stack, axis=1))
-    np.testing.assert_array_equal(np.median(a=b).stacked, np.median(stack, axis=1))
-    fraction, whole = np.modf(b / 2)
-    np.testing.assert_array_equal(fraction.stacked + whole.stacked, stack / 2)
+M, V = np.linspace(-1.0, 1.0, 6).reshape(2, 3), np.array([1.0, -2.0, 0.5])
+SQUARE = M[:, :2] + 2 * np.eye(2)
+ORDER = np.array([[1, 0, 0], [0, 1, 1]])
+
+CALLS: dict[str, tuple[tuple[int, ...], Function]] = {
+    "vector @ vector": ((3,), lambda b: b @ V),
+    "vector @ vector, from the right": ((3,), lambda b: V @ b),
+    "vector @ itself": ((3,), lambda b: b @ b),
+    "vector @ matrix": ((3,), lambda b: b @ M.T),
+    "vector @ matrix, from the right": ((2, 3), lambda b: SQUARE[0] @ b),
+    "vector @ stack of matrices": ((3,), lambda b: b @ np.stack([M.T, M.T])),
+    "matrix @ vector": ((2, 3), lambda b: b @ V),
+    "matrix @ vector, from the right": ((3,), lambda b: M @ b),
+    "matrix @ matrix": ((2, 3), lambda b: b @ M.T),
+    "matrix @ matrix, from the right": ((2, 3), lambda b: SQUARE @ b),
+    "matrix @ column": ((3, 1), lambda b: M @ b),
+    "matrix @ stack of columns": ((4, 3, 1), lambda b: M @ b),
+    "matrix @ stack of matrices": ((4, 2, 3), lambda b: SQUARE @ b),
+    "stack of matrices @ matrix": ((4, 2, 3), lambda b: b @ M.T),
+    "matrix @ its transpose": ((2, 3), lambda b: b @ b.T),
+    "einsum": ((2, 3), lambda b: np.einsum("ij,kj,k->i", M, b, SQUARE[0])),
+    "einsum of two": ((2, 3), lambda b: np.einsum("ij,ij->j", b, b)),
+    "sum": ((2, 3), np.sum),
+    "sum by position": ((2, 3), lambda b: np.sum(b, -1, np.float32)),
+    "sum of some": ((2, 3), lambda b: np.sum(b, axis=1, where=M > 0, initial=2.0, keepdims=True)),
+    "sum of some of its own": ((2, 3), lambda b: np.sum(b, axis=1, where=b > 0)),
+    "mean by position": ((2, 3), lambda b: np.mean(b, 0, None, None, True)),
+    "any": ((2, 3), lambda b: np.any(b > 1, axis=-1)),
+    "cumsum": ((2, 3), np.cumsum),
+    "cumsum along an axis": ((2, 3), lambda b: np.cumsum(b, 1)),
+    "roll": ((2, 3), lambda b: np.roll(b, 1)),
+    "roll along axes": ((2, 3), lambda b: np.roll(b, (1, 2), (0, -1))),
+    "moveaxis by name": ((2, 3, 2), lambda b: np.moveaxis(b, destination=0, source=-1)),
+    "swapaxes": ((2, 3), lambda b: np.swapaxes(b, axis2=0, axis1=1)),
+    "transpose": ((2, 3, 2), np.transpose),
+    "transpose to an order": ((2, 3, 2), lambda b: np.transpose(b, [1, -1, 0])),
+    "reshape": ((2, 3), lambda b: np.reshape(b, (3, -1))),
+    "reshape in Fortran's order": ((2, 3), lambda b: np.reshape(b, (3, 2), order="F")),
+    "expand_dims": ((2, 3), lambda b: np.expand_dims(b, (0, -1))),
+    "squeeze": ((1, 3, 1), np.squeeze),
+    "squeeze an axis": ((1, 3, 1), lambda b: np.squeeze(b, 0)),
+    "broadcast_to": ((3,), lambda b: np.broadcast_to(b, (2, 3))),
+    "broadcast_to a length": ((), lambda b: np.broadcast_to(b, 3)),
+    "concatenate": ((2, 3), lambda b: np.concatenate([b, M, b], axis=1)),
+    "flip": ((2, 3), lambda b: np.flip(b, -1)),
+    "rot90": ((2, 3), lambda b: np.rot90(b, 1, (1, 0))),
+    "fft": ((4,), lambda b: np.fft.fft(b, 3, norm="ortho")),
+    "fftshift": ((4, 2), np.fft.fftshift),
+    "cross": ((3,), lambda b: np.cross(V, b)),
+    "astype": ((2, 3), lambda b: b.astype(np.float32)),
+    "copy": ((2, 3), lambda b: b.copy()),
+    "zeros_like": ((2, 3), lambda b: b + np.zeros_like(b)),
+    "where": ((2, 3), lambda b: np.where(b > 1, b, V)),
+    "solve": ((2, 3), lambda b: np.linalg.solve(SQUARE, b)),
+    "solve for a vector": ((2,), lambda b: np.linalg.solve(SQUARE, b)),
+    "solve with its own": ((2, 2), lambda b: np.linalg.solve(b + SQUARE, SQUARE)),
+    "in an order": ((2, 3), lambda b: rearranged(b, ORDER, axis=0)),
+    "in an order of its own": ((2, 3), lambda b: rearranged(b, np.argsort(-b, axis=1), axis=1)),
+    "written into": ((2,), lambda b: updated(M, b, index=(slice(None), 1))),
+    "written into, in front": ((3,), lambda b: updated(np.ones((2, 3, 2)), b, index=([0], slice(None), [1]))),
+    "written into, with one axis too many": ((1, 2), lambda b: updated(M, b, index=(slice(None), 1))),
+    "an array written into it": ((2, 3, 2), lambda b: updated(b, V[None], index=([0], slice(None), [1]))),
+    "functions without a way of their own": ((2, 3), lambda b: np.lib.scimath.sqrt(np.median(a=b, axis=0))),
+    "several results": ((2, 3), lambda b: np.modf(b / 2)[0] + np.divmod(b, 2)[0]),
+}
 
 
-def test_positional_arguments_mean_what_they_mean_in_numpy() -> None:
-    stack = np.arange(24.0).reshape(2, 3, 4)
-    b = Batched(stack)
-    np.testing.assert_array_equal(np.sum(b, -1, np.float32).stacked, stack.sum(-1, np.float32))
-    np.testing.assert_array_equal(np.mean(b, 0, None, None, True).stacked, stack.mean(1, keepdims=True))
-    np.testing.assert_array_equal(np.moveaxis(b, destination=0, source=-1).stacked, np.moveaxis(stack, -1, 1))
-    np.testing.assert_array_equal(np.roll(b, 1).stacked, [np.roll(a, 1) for a in stack])
-    np.testing.assert_array_equal(np.cumsum(b, 1).stacked, np.cumsum(stack, 2))
+@pytest.mark.parametrize("diagonal", [False, True], ids=["stack", "diagonal"])
+@pytest.mark.parametrize(("shape", "call"), CALLS.values(), ids=CALLS)
+def test_a_call_on_a_batch_is_a_call_on_each_array(shape: tuple[int, ...], call: Function, diagonal: bool) -> None:
+    count = math.prod(shape)
+    if diagonal:
+        given = Batched(diagonal=np.arange(1.0, count + 1).reshape(shape))
+    else:
+        given = Batched(np.arange(5.0 * count).reshape(5, *shape))
+    arrays = list(given.stacked.copy())
+    found = call(given)
+    assert isinstance(found, Batched)
+    expected = [np.asarray(call(a)) for a in arrays]
+    assert (found.count, found.shape, found.dtype) == (len(arrays), expected[0].shape, expected[0].dtype)
+    np.testing.assert_allclose(found.stacked, np.stack(expected), atol=1e-14)
