@@ -288,29 +288,20 @@ def test_a_loss_that_is_not_finite_ends_it_with_advice(tmp_path):
     )
 
 
-def interrupted(folder, when, *options):
-    """Run the script, send it Ctrl-C once it prints a line in which `when` occurs, and return its status and output."""
+def test_ctrl_c_ends_it_and_keeps_what_was_trained(tmp_path, example):
     with subprocess.Popen(
-        command("--dataset", "digits", *options),
-        cwd=folder,
-        env=environment(folder),
+        command("--dataset", "digits", "--epochs", 1_000_000),
+        cwd=tmp_path,
+        env=environment(tmp_path),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     ) as process:
-        output = ""
-        for line in process.stdout:
-            output += line
-            if when in line:
-                process.send_signal(signal.SIGINT)
-                break
-        output += process.communicate(timeout=120)[0]
-        return process.returncode, output
-
-
-def test_ctrl_c_ends_it_and_keeps_what_was_trained(tmp_path, example):
-    status, output = interrupted(tmp_path, "epoch 3/", "--epochs", 1_000_000)
-    assert status == INTERRUPTED
+        while "epoch 3/" not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=120)
+    assert process.returncode == INTERRUPTED
     assert "Traceback" not in output
     report = re.search(r"8x8\): test accuracy (.*%) after (\d+) of 1000000 epochs, .* \(interrupted\)", output)
     assert int(report[2]) >= 3
@@ -322,12 +313,19 @@ def test_ctrl_c_ends_it_and_keeps_what_was_trained(tmp_path, example):
     assert f"{np.mean(predicted == digits().test_labels):.2%}" == report[1]
 
 
-def test_ctrl_c_in_the_first_epoch_keeps_the_weights_and_draws_no_curves(tmp_path):
-    status, output = interrupted(tmp_path, "parameters\n", "--batch-size", 1, "--hidden", 1000, 1000, 1000)
-    assert status == INTERRUPTED
-    assert "Traceback" not in output
-    assert "after 0 of 10 epochs" in output
-    assert sorted(path.name for path in (tmp_path / "runs" / "digits").iterdir()) == ["predictions.png", "weights.npz"]
+def test_ctrl_c_in_the_first_epoch_keeps_the_weights_and_draws_no_curves(tmp_path, example, monkeypatch, capsys):
+    batches = example.batches
+
+    def few(*arrays, rng=None, **options):
+        for number, batch in enumerate(batches(*arrays, rng=rng, **options)):
+            if rng is not None and number == 3:  # in training, not in the evaluation
+                raise KeyboardInterrupt
+            yield batch
+
+    monkeypatch.setattr(example, "batches", few)
+    assert example.run(example.parse_options(["--dataset", "digits", "--output", str(tmp_path)])) == INTERRUPTED
+    assert "after 0 of 10 epochs" in capsys.readouterr().out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["predictions.png", "weights.npz"]
 
 
 def test_ctrl_c_before_the_training_ends_it_without_a_traceback(example, monkeypatch, capsys):
