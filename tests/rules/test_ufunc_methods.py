@@ -187,3 +187,51 @@ def test_at_adds_up_a_histogram_in_one_go() -> None:
     np.add.at(bins, places, weights)
     np.testing.assert_allclose(bins.data, np.bincount(places, weights.data))
     np.testing.assert_array_equal(tg.gradients(bins, weights, X), X[places])
+
+
+# ------------------------------------------------------------------------------------------- compiled, and in batches
+
+
+def _at(ufunc: np.ufunc, x: Any) -> Any:
+    y = x * 2.0
+    ufunc.at(y, [0, 0, 2], x[::-1])
+    return y
+
+
+METHODS: dict[str, Callable[[Any], Any]] = {
+    "np.logaddexp.reduce": lambda x: np.logaddexp.reduce(np.multiply.outer(x, x), axis=1),
+    "np.subtract.reduce": lambda x: np.subtract.reduce(
+        np.multiply.outer(x, x), axis=(0,), where=np.eye(3) < 1, initial=2.0
+    ),
+    "np.multiply.accumulate": np.multiply.accumulate,
+    "np.hypot.accumulate": np.hypot.accumulate,
+    "np.multiply.reduceat": lambda x: np.multiply.reduceat(x, [0, 2, 1]),
+    "np.add.at": lambda x: _at(np.add, x),
+    "np.multiply.at": lambda x: _at(np.multiply, x),
+}
+each_method = pytest.mark.parametrize("call", METHODS.values(), ids=METHODS)
+
+
+@each_method
+def test_a_method_does_the_same_when_compiled(call: Callable[[Any], Any]) -> None:
+    weights = leaf()
+
+    def step() -> Any:
+        loss = np.sum(call(weights) ** 2)
+        weights.grad = None
+        loss.backward()
+        return loss
+
+    compiled = tg.compile(step)
+    for _ in range(3):
+        loss, slope = compiled().data, np.copy(weights.grad)
+        assert loss == step().data
+        np.testing.assert_array_equal(slope, weights.grad)
+        weights.data[...] += 0.1
+        weights.mark_updated()
+
+
+@each_method
+def test_a_method_has_the_jacobian_of_its_rows(call: Callable[[Any], Any]) -> None:
+    rows = [tg.grad(lambda x, i=i: call(x)[i])(X) for i in range(call(X).size)]
+    np.testing.assert_allclose(tg.jacobian(call)(X), rows, rtol=1e-12)
