@@ -297,10 +297,13 @@ def test_ctrl_c_ends_it_and_keeps_what_was_trained(tmp_path, example):
         stderr=subprocess.STDOUT,
         text=True,
     ) as process:
-        while "epoch 3/" not in process.stdout.readline():
-            assert process.poll() is None
-        process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=120)
+        try:
+            while "epoch 3/" not in process.stdout.readline():
+                assert process.poll() is None
+            process.send_signal(signal.SIGINT)
+            output, _ = process.communicate(timeout=120)
+        finally:
+            process.kill()  # or a script that ignores Ctrl-C would be waited for
     assert process.returncode == INTERRUPTED
     assert "Traceback" not in output
     report = re.search(r"8x8\): test accuracy (.*%) after (\d+) of 1000000 epochs, .* \(interrupted\)", output)
