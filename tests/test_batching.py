@@ -128,6 +128,14 @@ def test_rows_in_one_walk_are_recorded(case: Case) -> None:
                     assert_same_rows(ours, rows_one_by_one(theirs, leaves))
 
 
+def test_zeros_that_are_arrays_and_a_batch_add_up() -> None:
+    def f(x: Any) -> Any:
+        twice = 2 * x
+        return twice + np.modf(x)[1] + np.modf(x)[1]
+
+    check(f, [np.array([0.5, -1.0, 2.0])])
+
+
 @pytest.mark.parametrize("name", LOOPED)
 def test_what_is_said_to_be_looped_is(name: str, looped: set[str]) -> None:
     wave = np.exp(1j * np.arange(3.0))
@@ -302,6 +310,7 @@ def test_writing_into_a_batch_binds_it_to_the_updated_one() -> None:
         b[1:] = 7.0
         expected[:, 1:] = 7.0
         np.testing.assert_array_equal(b.stacked, expected)
+        np.testing.assert_array_equal((2 * b).stacked, 2 * expected)
 
 
 @pytest.mark.parametrize(
@@ -372,6 +381,13 @@ CALLS: dict[str, tuple[tuple[int, ...], Function]] = {
     "copy": ((2, 3), lambda b: b.copy()),
     "zeros_like": ((2, 3), lambda b: b + np.zeros_like(b)),
     "where": ((2, 3), lambda b: np.where(b > 1, b, V)),
+    "where of an array and zero": ((2, 3), lambda b: np.where(b > 1, M, 0)),
+    "array / batch": ((2, 3), lambda b: M / (b + 0.5)),
+    "batch / array": ((2, 3), lambda b: b / SQUARE[0, 0]),
+    "sum of columns and rows": ((3, 1), lambda b: b + b.reshape(3)),
+    "one more, times an array": ((2, 3), lambda b: (b + 1) * M),
+    "one more, @ matrix": ((3,), lambda b: (b + 1) @ M.T),
+    "one more, reshaped": ((2, 3), lambda b: (b + 1).reshape(6)),
     "solve": ((2, 3), lambda b: np.linalg.solve(SQUARE, b)),
     "solve for a vector": ((2,), lambda b: np.linalg.solve(SQUARE, b)),
     "solve with its own": ((2, 2), lambda b: np.linalg.solve(b + SQUARE, SQUARE)),
@@ -380,7 +396,7 @@ CALLS: dict[str, tuple[tuple[int, ...], Function]] = {
     "written into": ((2,), lambda b: updated(M, b, index=(slice(None), 1))),
     "written into, in front": ((3,), lambda b: updated(np.ones((2, 3, 2)), b, index=([0], slice(None), [1]))),
     "written into, with one axis too many": ((1, 2), lambda b: updated(M, b, index=(slice(None), 1))),
-    "an array written into it": ((2, 3, 2), lambda b: updated(b, V[None], index=([0], slice(None), [1]))),
+    "an array written into it": ((2, 3, 2), lambda b: updated(b, M, index=([0, 1], slice(None), [1, 0]))),
     "functions without a way of their own": ((2, 3), lambda b: np.lib.scimath.sqrt(np.median(a=b, axis=0))),
     "several results": ((2, 3), lambda b: np.modf(b / 2)[0] + np.divmod(b, 2)[0]),
 }

@@ -231,7 +231,7 @@ def _on_diagonals(function: Rule, *args: Any) -> Any:
     """The diagonal batch that an elementwise function makes of diagonal ones; None if what is beside it would vary."""
     batches = [a for a in args if isinstance(a, Batched)]
     shape = batches[0].shape
-    if any(batch.diagonal is None or batch.shape != shape for batch in batches):
+    if any(batch.diagonal is None for batch in batches):
         return None
     if all(isinstance(a, Batched | int | float | complex | None) or (_ndim(a) == 0 and a is _data(a)) for a in args):
         numbers = (a.dtype.type(a.beside) if isinstance(a, Batched) else a for a in args)
@@ -250,12 +250,8 @@ def _keeps_zeros(function: Rule, *args: Any) -> bool:
     if any(batch.beside != 0 for batch in batches):
         return False
     if function is select:
-        condition, *choices = args
-        others = [a for a in choices if not isinstance(a, Batched)]
-        return not isinstance(condition, Batched) and all(isinstance(a, int | float) and a == 0 for a in others)
-    if function in (np.true_divide, passed):
-        return batches == [args[0]]
-    return function is np.multiply and len(batches) == 1
+        return all(isinstance(a, Batched) or (isinstance(a, int | float) and a == 0) for a in args[1:])
+    return function is np.multiply or (function in (np.true_divide, passed) and isinstance(args[0], Batched))
 
 
 # ------------------------------------------------------------------------------------ functions of the stack as a whole

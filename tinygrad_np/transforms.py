@@ -353,7 +353,7 @@ def jvp(fn: Function, primals: Sequence[Any], tangents: Sequence[Any], *, has_au
     moved = [(p, v) for p, v in zip(pulled, directions, strict=True) if p.requires_grad]
     if moved:
         ps, vs = zip(*moved, strict=True)
-        along = gradients(ps, list(dummies.values()), vs, create_graph=records, retain_graph=True)
+        along = gradients(ps, list(dummies.values()), vs, create_graph=records)
         for i, tangent in zip(dummies, along, strict=True):
             found[i] = tangent
     tangent = rebuild(run.output, found)
