@@ -256,6 +256,41 @@ class TestWritingInPlace:
         np.testing.assert_array_equal(store.array, 0)
         store.array += 1  # and it can be written to again
 
+    @pytest.mark.parametrize(
+        "write",
+        [
+            lambda y, x: np.put(y, [0], x[0]),
+            lambda y, x: np.putmask(y, x > 0, x),
+            lambda y, x: np.copyto(y, x, where=x > 0),
+            lambda y, x: np.add.at(y, [0], x[0]),
+            lambda y, x: np.fill_diagonal(np.stack([y, y]), x),
+        ],
+    )
+    def test_by_functions_that_write(self, write: Callable[[Any, Any], Any]) -> None:
+        def of_a_result(x: Any) -> Any:
+            y = x * 2
+            write(y, x)
+            return y
+
+        def of_a_new_array(x: Any) -> Any:
+            y = np.zeros(4)
+            write(y, x)
+            return y + x
+
+        refuses(of_a_result, "writes into an array in place")
+        refuses(of_a_new_array, "writes into an array in place|plain array")
+
+    def test_methods_that_write(self) -> None:
+        def write(x: Any) -> Any:
+            y = -x
+            y.sort()
+            y.fill(np.sum(y))
+            return y
+
+        compiled = tg.compile(write)
+        for x in (X, X + 1):
+            np.testing.assert_array_equal(compiled(x), write(x))
+
     def test_into_a_result_with_a_view(self) -> None:
         def write(x: Any) -> Any:
             y = x * 2

@@ -32,6 +32,9 @@ _OF_ANY_SHAPE = frozenset(
     | {np.unique_inverse, np.compress, np.extract, np.trim_zeros, np.union1d, np.intersect1d, np.setdiff1d, np.setxor1d}
 )
 
+# What these write to cannot be followed.
+_WRITING = frozenset({np.copyto, np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal})
+
 _QUERIES = frozenset({np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj})
 
 
@@ -42,17 +45,20 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin, ArrayMethods):
     ----------
     value : Value
         What it is in the program at the moment; writing in place makes it another.
+    array : ndarray or NumPy scalar
+        What it is during capture.
     """
 
-    __slots__ = ("__weakref__", "tape", "value")
+    __slots__ = ("__weakref__", "array", "tape", "value")
 
-    def __init__(self, tape: Tape, value: Value) -> None:
+    def __init__(self, tape: Tape, value: Value, array: Any) -> None:
         self.tape = tape
         self.value = value
+        self.array = array
 
     @property
     def _value(self) -> Any:
-        return self.value.like
+        return self.array
 
     @property
     def data(self) -> Any:
@@ -95,9 +101,9 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin, ArrayMethods):
         """The same memory as another dtype."""
         return self.tape.call(reinterpreted, (self, np.dtype(dtype)), {})
 
-    def fill(self, number: Any) -> None:
-        """Write a number to all elements."""
-        self[...] = number
+    def _rebind(self, updated: Any, spelling: str) -> Any:
+        self.tape.write(self, updated)
+        return self
 
     # What a replay could not repeat.
 
@@ -174,14 +180,13 @@ class Tape:
         self._transient: set[Value] = set()
         self._grad_inputs: dict[Leaf, Traced | None] = {}
         self._loaded: list[tuple[Traced, Value]] = []
-        self._roots: dict[Value, Value] = {}  # whose memory a view looks into
         self._stale: set[Value] = set()  # values that share memory with one that was written to since
 
     # What the program reads from outside.
 
     def input(self, array: Any, path: Any) -> Traced:
         """An argument of the captured function."""
-        return Traced(self, self._outside("input", array, path))
+        return self._outside("input", array, path)
 
     def storage(self, array: Any, *, transient: bool = False) -> Any:
         """An array that exists outside of the program, such as a parameter: the same each time that it is met.
@@ -197,24 +202,24 @@ class Tape:
             return array if isinstance(array, Traced) else self._constant(array)
         found = self._storages.get(id(array))
         if found is None:
-            value = self._outside("storage", array, array)
-            found = self._storages[id(array)] = Traced(self, value)
-            self._loaded.append((found, value))
+            found = self._storages[id(array)] = self._outside("storage", array, array)
+            self._loaded.append((found, found.value))
             if transient:
-                self._transient.add(value)
+                self._transient.add(found.value)
         return found
 
     def _constant(self, array: Any) -> Traced:
-        return Traced(self, self._outside("constant", array, array))
+        return self._outside("constant", array, array)
 
-    def _outside(self, kind: str, array: Any, source: Any) -> Value:
+    def _outside(self, kind: str, array: Any, source: Any) -> Traced:
         value = self._value(kind, array, source)
         self.program.values.append(value)
-        return value
+        return Traced(self, value, array)
 
-    def _value(self, kind: str, like: Any, source: Any = None) -> Value:
+    def _value(self, kind: str, array: Any, source: Any = None) -> Value:
         self._count += 1
-        return Value(self._count, kind, like, source)
+        strides = array.strides if isinstance(array, np.ndarray) else ()
+        return Value(self._count, kind, array.shape, array.dtype, strides, isinstance(array, np.ndarray), source)
 
     # The gradients of leaves are Python state: the function sees its own changes, the outside only those of a replay.
 
@@ -225,7 +230,7 @@ class Tape:
         if leaf not in self._grad_inputs:
             given: Any = leaf.grad
             given = given.array() if isinstance(given, Pending) else given
-            self._grad_inputs[leaf] = None if given is None else Traced(self, self._outside("grad", given, leaf))
+            self._grad_inputs[leaf] = None if given is None else self._outside("grad", given, leaf)
         return self._grad_inputs[leaf]
 
     def set_grad(self, leaf: Leaf, gradient: Any) -> None:
@@ -244,6 +249,14 @@ class Tape:
         """Make a call for real, and write it down."""
         if getattr(function, "traceable", False):
             return function(*args, **kwargs)
+        if function is np.copyto and kwargs.get("where", True) is True:
+            target, source = args
+            return self._copyto(target, source)
+        if function in _WRITING or getattr(function, "__name__", "") == "at":
+            raise CaptureError(
+                f"{function_name(function)} while tg.compile captured the function: it writes into an array in place. "
+                "Call it on a tensor, which is given a new value, or write array[index] = v"
+            )
         if function in _OF_ANY_SHAPE or (function is table[getitem].function and _has_mask(kwargs["index"])):
             raise CaptureError(
                 f"{function_name(function)} while tg.compile captured the function: the shape of its result depends on "
@@ -254,21 +267,18 @@ class Tape:
         out = kwargs.pop("out", None)
         if isinstance(out, tuple):
             (out,) = out if len(out) == 1 else (self._several_outs(function),)
-        if function is np.copyto and kwargs.get("where", True) is True:
-            target, source = args
-            return self._copyto(target, source)
         if function in _QUERIES:
-            return function(*map_leaves(_like, tuple(args)), **kwargs)
+            return function(*map_leaves(_concrete, tuple(args)), **kwargs)
         dtype = None
         if out is not None:
             out = self.storage(out)
             kwargs.pop("casting", None)
-        concrete, concrete_kwargs = map_leaves(_like, (tuple(args), kwargs))
+        concrete, concrete_kwargs = map_leaves(_concrete, (tuple(args), kwargs))
         if out is None:
             result = function(*concrete, **concrete_kwargs)
         else:
             dtype = out.dtype
-            result = np.empty_like(out.value.like)
+            result = np.empty_like(out.array)
             if isinstance(function, np.ufunc):
                 concrete_kwargs["casting"] = "same_kind"
             function(*concrete, out=result, **concrete_kwargs)
@@ -281,32 +291,40 @@ class Tape:
     def _record(
         self, function: Function, args: Any, kwargs: Any, result: Any, dtype: Any, effect: bool
     ) -> Any:
+        arrays = [leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, Traced | np.ndarray)]
         args, kwargs = map_leaves(self._operand, (args, kwargs))
         several = isinstance(result, tuple | list)
-        results = [self._value("result", r) for r in (result if several else [result])] if result is not None else []
-        for value in results:
-            if not isinstance(value.like, np.ndarray | np.generic):
+        made = [] if result is None else list(result) if several else [result]
+        results = []
+        unchanging = not effect and all(
+            value.kind == "constant" or (value.kind == "result" and value.source is not None)
+            for value in values_in((args, kwargs))
+        )
+        for array in made:
+            if not isinstance(array, np.ndarray | np.generic):
                 raise CaptureError(
-                    f"{function_name(function)} returned {type(value.like).__name__}, not an array, while tg.compile "
+                    f"{function_name(function)} returned {type(array).__name__}, not an array, while tg.compile "
                     "captured the function: call it outside"
                 )
-            for operand in values_in((args, kwargs)):
-                if _overlap(value.like, operand.like):
-                    self._roots[value] = self._roots.get(operand, operand)
+            value = self._value("result", array, array if unchanging else None)
+            for operand in arrays:
+                if _overlap(array, _concrete(operand)):
+                    value.owner = self._operand(operand).root
+            results.append(value)
         self.program.calls.append(Call(function, args, kwargs, results, dtype, effect))
         for kind, setting in np.geterr().items():
             if setting == "ignore":
                 self.program.ignored[kind] = "ignore"
         if result is None:
             return None
-        traced = [Traced(self, value) for value in results]
+        traced = [Traced(self, value, array) for value, array in zip(results, made, strict=True)]
         if not several:
             return traced[0]
         return type(result)._make(traced) if hasattr(result, "_make") else type(result)(traced)
 
     def _operand(self, leaf: Any) -> Any:
         if isinstance(leaf, Traced):
-            if leaf.value in self._stale:
+            if leaf.value.root in self._stale:
                 raise CaptureError(
                     f"{_described(leaf)} shares its memory with an array that the function has written to in place "
                     "since: tg.compile would use its old elements, so write to a copy"
@@ -336,16 +354,15 @@ class Tape:
 
     def write(self, target: Traced, made: Traced) -> None:
         """Let an array have another content from here on: what writing in place means in a program."""
-        root = self._roots.get(target.value, target.value)
+        root = target.value.root
         if root.kind == "input" or (root.kind == "storage" and root is not target.value):
             raise CaptureError(
                 f"the function writes into {_described(target)} in place, which is an argument or a part of another "
                 "array: tg.compile cannot tell who else would see it, so work on a copy, or use t[...] = v on a tensor"
             )
-        self._stale |= {view for view, of in self._roots.items() if of is root}
-        self._stale.add(root)
-        self._stale.discard(made.value)
-        target.value = made.value
+        if target.value is not made.value:
+            self._stale.add(root)
+        target.value, target.array = made.value, made.array
 
     # The end
 
@@ -380,10 +397,10 @@ class Tape:
                     )
 
 
-def _like(leaf: Any) -> Any:
+def _concrete(leaf: Any) -> Any:
     if isinstance(leaf, slice):
-        return slice(*(_like(part) for part in (leaf.start, leaf.stop, leaf.step)))
-    return leaf.value.like if isinstance(leaf, Traced) else leaf
+        return slice(*(_concrete(part) for part in (leaf.start, leaf.stop, leaf.step)))
+    return leaf.array if isinstance(leaf, Traced) else leaf
 
 
 def _has_mask(index: Any) -> bool:

@@ -28,7 +28,7 @@ def fold_constants(program: Program) -> Program:
         args, kwargs = replaced((call.args, call.kwargs), lambda v: folded.get(v, v))
         if not call.effect and all(v.kind == "constant" for v in values_in((args, kwargs))):
             for result in call.results:
-                folded[result] = Value(result.number, "constant", result.like, result.like)
+                folded[result] = dataclasses.replace(result, kind="constant", owner=None)
         else:
             calls.append(Call(call.function, args, kwargs, call.results, call.dtype, call.effect))
     return _with(program, calls, folded, program.values + list(folded.values()))
@@ -92,6 +92,9 @@ def _with(program: Program, calls: list[Call], instead: dict[Value, Value], valu
     def by(value: Value) -> Value:
         return instead.get(value, value)
 
+    for call in calls:
+        for result in call.results:
+            result.owner = None if result.owner is None else by(result.owner)
     return dataclasses.replace(
         program,
         values=values,

@@ -6,6 +6,7 @@ parameter, is in `stores`: which value each of those arrays has in the end.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,31 +31,34 @@ class Value:
         "input": an argument of the function. "storage": an array that exists outside of the program, such as a
         parameter, whose content may change between runs. "constant": an array that does not. "grad": the gradient that
         a leaf has when the program starts. "result": made by a call.
-    like : ndarray or NumPy scalar
-        What it was during capture: its shape, dtype and memory layout hold for every run, its content does not.
+    shape, dtype, strides
+        As they were during capture, and are on every run.
+    is_array : bool
+        Whether it is an ndarray, and not a NumPy scalar.
     source : Any
-        Where an input, storage, constant or grad is found.
+        Where an input, storage, constant or grad is found; a result that was made of constants alone.
+    owner : Value or None
+        Whose memory it looks into, if it is a view.
     """
 
     number: int
     kind: str
-    like: Any
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    strides: tuple[int, ...]
+    is_array: bool
     source: Any = None
+    owner: Value | None = None
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """The length of each axis."""
-        return tuple(self.like.shape)
+    def root(self) -> Value:
+        """Itself, or the value whose memory it looks into."""
+        return self if self.owner is None else self.owner.root
 
     @property
-    def dtype(self) -> np.dtype[Any]:
-        """The type of the elements."""
-        dtype: np.dtype[Any] = self.like.dtype
-        return dtype
-
-    def forget(self) -> None:
-        """Let go of the elements that it had during capture."""
-        self.like = np.broadcast_to(np.zeros((), self.dtype), self.shape)
+    def nbytes(self) -> int:
+        """Bytes in all elements."""
+        return math.prod(self.shape) * self.dtype.itemsize
 
     def __repr__(self) -> str:
         return f"v{self.number}"

@@ -55,14 +55,13 @@ class Replay:
         self._fixed: dict[Value, Any] = {}  # values that are the same array on every run
         self._local: dict[Value, str] = {}  # values that are not, and the variable that holds them
         self._numbers: set[Value] = set()  # values that are NumPy floats rather than arrays
-        self._owner: dict[Value, Value] = {}  # the value whose buffer a view looks into
         self._buffer_of: dict[Value, int] = {}
         self._free: dict[int, list[int]] = {}
         self._last = self._last_uses()
         self._returned = set(values_in(program.outputs))
         self._targets = {value: target for target, value in program.stores.items()}
         for value in program.values:
-            if value.kind in ("storage", "constant") and value.like.ndim == 0 and value.dtype.kind == "f":
+            if value.kind in ("storage", "constant") and not value.shape and value.dtype.kind == "f":
                 self._local[value] = f"n{value.number}"  # as a number, not as an array of one
                 self._numbers.add(value)
                 self._lines.append(f"n{value.number} = {self._array(value.source)}[()]")
@@ -85,8 +84,6 @@ class Replay:
         self._run: Callable[..., Any] = namespace["replay"]
         self._positions = [v.source for v in program.values if v.kind == "input"]
         self._ignored = program.ignored
-        for value in [*program.values, *(result for call in program.calls for result in call.results)]:
-            value.forget()
 
     def __call__(self, inputs: list[Any]) -> Any:
         """Run it on the leaves of the arguments."""
@@ -98,7 +95,7 @@ class Replay:
 
     def __str__(self) -> str:
         def place(value: Value) -> str:
-            buffer = self._buffer_of.get(self._owner.get(value, value))
+            buffer = self._buffer_of.get(value.root)
             return "" if buffer is None else f"  # buffer {buffer}"
 
         program = self.program
@@ -113,18 +110,14 @@ class Replay:
         """After which call the memory of each value is not needed any more."""
         last: dict[Value, float] = {}
         for position, call in enumerate(self.program.calls):
-            for result in call.results:
-                for operand in call.operands:
-                    if _overlap(result.like, operand.like):
-                        self._owner[result] = self._owner.get(operand, operand)
             for value in [*call.operands, *call.results]:
-                last[self._owner.get(value, value)] = position
+                last[value.root] = position
         for value in self.program.kept():
-            last[self._owner.get(value, value)] = math.inf
+            last[value.root] = math.inf
         return last
 
     def _release(self, call: Call, position: int) -> None:
-        for value in {self._owner.get(v, v) for v in [*call.operands, *call.results]}:
+        for value in {v.root for v in [*call.operands, *call.results]}:
             if value in self._buffer_of and self._last[value] == position:
                 number = self._buffer_of[value]
                 self._free.setdefault(self.buffers[number].nbytes, []).append(number)
@@ -135,13 +128,13 @@ class Replay:
         operands = call.operands
         if len(call.results) == 1 and not call.effect:
             (result,) = call.results
-            if result in self._owner and call.function in _VIEWS and all(v in self._fixed for v in operands):
+            if result.owner is not None and call.function in _VIEWS and all(v in self._fixed for v in operands):
                 args, kwargs = replaced((call.args, call.kwargs), self._fixed.__getitem__)
                 view = call.function(*args, **kwargs)
-                if _overlap(view, self._fixed[self._owner[result]]) or view.size == 0:
+                if _overlap(view, self._fixed[result.root]) or view.size == 0:
                     self._fixed[result] = view
                     return
-            if result not in self._owner and isinstance(result.like, np.ndarray) and self._into(call, result, position):
+            if result.owner is None and result.is_array and self._into(call, result, position):
                 return
         self._fresh(call)
 
@@ -156,7 +149,7 @@ class Replay:
         names = []
         for result in call.results:
             self._local[result] = f"v{result.number}"
-            if not isinstance(result.like, np.ndarray) and result.dtype.kind == "f":
+            if not result.is_array and result.dtype.kind == "f":
                 self._numbers.add(result)
             names.append(f"v{result.number}")
         self._lines.append(f"{', '.join(names)} = {line}" if names else line)
@@ -226,7 +219,7 @@ class Replay:
                     # The buffer goes on under another name, and is not free after all.
                     self._buffer_of[result] = self._buffer_of.pop(operand)
                     return self._fixed[operand]  # type: ignore[no-any-return]
-        nbytes = _rounded(result.like.nbytes)
+        nbytes = _rounded(result.nbytes)
         free = self._free.get(nbytes)
         if free:
             number = free.pop()
@@ -234,10 +227,10 @@ class Replay:
             number = len(self.buffers)
             self.buffers.append(_aligned(nbytes))
         self._buffer_of[result] = number
-        return _laid_out(self.buffers[number], result.like)
+        return _laid_out(self.buffers[number], result)
 
     def _dies(self, operand: Value, position: int) -> bool:
-        return operand in self._buffer_of and operand not in self._owner and self._last[operand] == position
+        return operand in self._buffer_of and operand.owner is None and self._last[operand] == position
 
     def _may_overwrite(self, target: Value, call: Call, result: Value, position: int, in_place: bool) -> bool:
         """Whether a result may be written to a parameter's array at once: nobody reads its old elements after that."""
@@ -246,7 +239,7 @@ class Replay:
             return False
         # Read by this very call: elementwise functions may read and write the same element.
         return last < position or (in_place and not any(
-            self._owner.get(v, v) is target and v is not target for v in call.operands
+            v.root is target and v is not target for v in call.operands
         ))
 
     # The end
@@ -260,7 +253,7 @@ class Replay:
         sources = []
         for _, value in moved:
             source = self._argument(value)
-            if self._owner.get(value, value).kind == "storage":
+            if value.root.kind == "storage":
                 self._lines.append(f"s{value.number} = {source}.copy()")
                 source = f"s{value.number}"
             sources.append(source)
@@ -273,7 +266,7 @@ class Replay:
             name = self._name(leaf, "leaf")
             if gradient is None:
                 self._lines.append(f"{name}.grad = None")
-            elif self._owner.get(gradient, gradient) in self._buffer_of:
+            elif gradient.root in self._buffer_of:
                 self._lines.append(f"{name}.grad = {self._name(Pending(self._fixed[gradient]), 'pending')}")
             else:
                 self._lines.append(f"{name}.grad = {self._name(np.array)}({self._argument(gradient)})")
@@ -294,7 +287,7 @@ class Replay:
     def _kept(self, value: Value) -> str:
         """A result that later runs leave alone."""
         named = self._argument(value)
-        fresh = value in self._local and value not in self._owner and value.kind == "result"
+        fresh = value in self._local and value.owner is None and value.kind == "result"
         return named if fresh else f"{self._name(_copy)}({named})"
 
     # Names in the generated function
@@ -349,12 +342,7 @@ def _overlap(a: Any, b: Any) -> bool:
 
 
 def _same_layout(a: Value, b: Value) -> bool:
-    x, y = a.like, b.like
-    return (
-        isinstance(x, np.ndarray)
-        and isinstance(y, np.ndarray)
-        and (x.shape, x.dtype, x.strides) == (y.shape, y.dtype, y.strides)
-    )
+    return a.is_array and b.is_array and (a.shape, a.dtype, a.strides) == (b.shape, b.dtype, b.strides)
 
 
 def _rounded(nbytes: int) -> int:
@@ -367,11 +355,11 @@ def _aligned(nbytes: int) -> np.ndarray[Any, Any]:
     return raw[start : start + nbytes]
 
 
-def _laid_out(buffer: np.ndarray[Any, Any], like: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The buffer as an array with the shape, dtype and order of axes in memory of another."""
-    order = sorted(range(like.ndim), key=lambda axis: -abs(like.strides[axis]))
-    flat = buffer[: like.nbytes].view(like.dtype)
-    laid_out: np.ndarray[Any, Any] = flat.reshape([like.shape[axis] for axis in order]).transpose(np.argsort(order))
+def _laid_out(buffer: np.ndarray[Any, Any], value: Value) -> np.ndarray[Any, Any]:
+    """The buffer as an array with the value's shape, dtype and order of axes in memory."""
+    order = sorted(range(len(value.shape)), key=lambda axis: -abs(value.strides[axis]))
+    flat = buffer[: value.nbytes].view(value.dtype)
+    laid_out: np.ndarray[Any, Any] = flat.reshape([value.shape[axis] for axis in order]).transpose(np.argsort(order))
     return laid_out
 
 
@@ -386,9 +374,9 @@ def _is_gather(call: Call) -> bool:
     return (
         isinstance(source, Value)
         and isinstance(index, Value)
-        and isinstance(index.like, np.ndarray)
+        and index.is_array
         and index.dtype.kind in "iu"
-        and index.like.ndim >= 1
+        and len(index.shape) >= 1
     )
 
 
