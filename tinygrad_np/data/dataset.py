@@ -15,8 +15,8 @@ class Dataset(NamedTuple):
 
     Attributes
     ----------
-    train_images : ndarray of uint8, shape (n, height, width)
-        Brightness from 0 to 255.
+    train_images : ndarray of uint8, shape (n, height, width) or (n, height, width, 3)
+        Brightness from 0 to 255; in colour, that of red, green and blue.
     train_labels : ndarray of uint8, shape (n,)
         The class of each, from 0.
     test_images, test_labels : ndarray of uint8

@@ -1,6 +1,6 @@
 """Find a data file: in the user's folder, then in the cache, then on the network. Nothing is used unchecked.
 
-A data set is a module with a few `RemoteFile` and a function that calls `fetch` for each.
+A data set is a module with a few `RemoteFile` and a function that calls `fetch` for each, or `fetch_members` for all.
 """
 
 from __future__ import annotations
@@ -9,21 +9,25 @@ import gzip
 import hashlib
 import io
 import os
+import tarfile
 import threading
 import time
 import warnings
 import zlib
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from tinygrad_np._extras import need
 from tinygrad_np._files import atomic_write
 from tinygrad_np.data.errors import DataError, DownloadError
 
-__all__ = ["RemoteFile", "cache_folder", "decompress", "fetch"]
+__all__ = ["RemoteFile", "cache_folder", "decompress", "fetch", "fetch_members"]
+
+Content = TypeVar("Content")
 
 ENVIRONMENT_VARIABLE = "TINYGRAD_NP_DATA"
 PATIENCE = 10.0  # seconds without a byte, after which the next mirror gets its turn
@@ -53,7 +57,7 @@ class RemoteFile:
     urls: tuple[str, ...]
 
 
-def fetch(dataset: str, file: RemoteFile) -> bytes:
+def fetch(dataset: str, file: RemoteFile, *, own_folder: bool = False) -> bytes:
     """Get the content of a data file, decompressed and checked against its SHA-256.
 
     Looks for ``name`` and ``name.gz`` in ``$TINYGRAD_NP_DATA/dataset`` and in ``$TINYGRAD_NP_DATA``, then in
@@ -65,6 +69,8 @@ def fetch(dataset: str, file: RemoteFile) -> bytes:
         Name of the data set's folder.
     file : RemoteFile
         What to find.
+    own_folder : bool
+        Do not look in ``$TINYGRAD_NP_DATA`` itself, where the file of another data set may have the same name.
 
     Returns
     -------
@@ -81,22 +87,62 @@ def fetch(dataset: str, file: RemoteFile) -> bytes:
     ImportError
         If it must be downloaded and pooch is not installed; names the extra that installs it.
     """
-    for path in _places_of_the_user(dataset, file.name):
-        if path.is_file():
-            return _verified(path.read_bytes(), file, f"{path} (found by ${ENVIRONMENT_VARIABLE})")
+    path = _place_of_the_user(dataset, file.name, own_folder=own_folder)
+    return _fetch(dataset, file.name, path, file.urls, lambda raw, where: _verified(raw, file, where))
 
-    cached = cache_folder() / dataset / f"{file.name}.gz"
+
+def fetch_members(dataset: str, archive: str, urls: Sequence[str], members: Sequence[RemoteFile]) -> list[bytes]:
+    """Get the files that a tar archive holds, each checked against its SHA-256.
+
+    Looks for the files themselves where `fetch` does in the user's folder, and for the archive everywhere else.
+
+    Parameters
+    ----------
+    dataset : str
+        Name of the data set's folder.
+    archive : str
+        The archive's name, without ``.gz``.
+    urls : sequence of str
+        Where to get the archive, gzip or plain, in the order to try.
+    members : sequence of RemoteFile
+        The files in it; in whatever folder there.
+
+    Returns
+    -------
+    list of bytes
+        The content of each member.
+
+    Raises
+    ------
+    DataError, DownloadError, ImportError
+        As `fetch` does.
+    """
+    places = [_place_of_the_user(dataset, member.name) for member in members]
+    if all(places):
+        return [fetch(dataset, member) for member in members]
+    path = _place_of_the_user(dataset, archive)
+    return _fetch(dataset, archive, path, urls, lambda raw, where: _unpacked(raw, members, where))
+
+
+def _fetch(
+    dataset: str, name: str, path: Path | None, urls: Sequence[str], verified: Callable[[bytes, str], Content]
+) -> Content:
+    """What ``verified(raw, where)`` makes of the user's file, or else of the first in cache and network it accepts."""
+    if path is not None:
+        return verified(path.read_bytes(), f"{path} (found by ${ENVIRONMENT_VARIABLE})")
+
+    cached = cache_folder() / dataset / f"{name}.gz"
     # Absent, unreadable or damaged: in each case a new one takes its place.
     with suppress(OSError, DataError):
-        return _verified(cached.read_bytes(), file, str(cached))
+        return verified(cached.read_bytes(), str(cached))
 
-    received, content = _download(file)
+    received, content = _download(name, urls, verified)
     try:
         cached.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(cached) as out:
             out.write(received)
     except OSError as error:
-        warnings.warn(f"{file.name} is used but not kept: {cached} cannot be written ({error})", stacklevel=3)
+        warnings.warn(f"{name} is used but not kept: {cached} cannot be written ({error})", stacklevel=4)
     return content
 
 
@@ -144,12 +190,14 @@ def decompress(raw: bytes, where: str, size: int = -2) -> bytes:
         raise DataError(f"{where} is gzip, but cut short or altered ({error}); get another copy") from error
 
 
-def _places_of_the_user(dataset: str, name: str) -> list[Path]:
+def _place_of_the_user(dataset: str, name: str, *, own_folder: bool = False) -> Path | None:
     folder = os.environ.get(ENVIRONMENT_VARIABLE)
     if not folder:
-        return []
+        return None
     root = Path(folder).expanduser()
-    return [place / spelling for place in (root / dataset, root) for spelling in (name, f"{name}.gz")]
+    folders = [root / dataset] if own_folder else [root / dataset, root]
+    places = (place / spelling for place in folders for spelling in (name, f"{name}.gz"))
+    return next((path for path in places if path.is_file()), None)
 
 
 def _verified(raw: bytes, file: RemoteFile, where: str) -> bytes:
@@ -169,13 +217,29 @@ def _verified(raw: bytes, file: RemoteFile, where: str) -> bytes:
     return content
 
 
-def _download(file: RemoteFile) -> tuple[bytes, bytes]:
+def _unpacked(raw: bytes, members: Sequence[RemoteFile], where: str) -> list[bytes]:
+    """The content of each member, by its name without the folders; nothing is written to disk."""
+    # Beside each member a tar has a header, and its content is filled up to 512 bytes; the rest is for small files.
+    limit = sum(member.size for member in members) + 1_000_000
+    try:
+        with tarfile.open(fileobj=io.BytesIO(decompress(raw, where, limit))) as archive:
+            found = {Path(entry.name).name: entry for entry in archive.getmembers() if entry.isfile()}
+            missing = [member.name for member in members if member.name not in found]
+            if missing:
+                raise DataError(f"{where} is another archive: {', '.join(missing)} is not in it; replace or remove it")
+            contents = {name: archive.extractfile(entry) for name, entry in found.items()}
+            return [_verified(contents[m.name].read(), m, f"{m.name} in {where}") for m in members]  # type: ignore[union-attr]
+    except (tarfile.TarError, EOFError) as error:
+        raise DataError(f"{where} is no tar archive, or cut short ({error}); replace or remove it") from error
+
+
+def _download(name: str, urls: Sequence[str], verified: Callable[[bytes, str], Content]) -> tuple[bytes, Content]:
     """Get a file from the first mirror that has it: as it was sent, and its content."""
     reasons = []
-    for url in file.urls:
+    for url in urls:
         try:
-            received = _transfer(url, file.name)
-            return received, _verified(received, file, url)
+            received = _transfer(url, name)
+            return received, verified(received, url)
         except DataError:
             reasons.append(f"{urlsplit(url).hostname}: sent another file, or a damaged one")
         except OSError as error:  # all errors of requests are
@@ -183,7 +247,7 @@ def _download(file: RemoteFile) -> tuple[bytes, bytes]:
     reason = "; ".join(reasons)
     folder = os.environ.get(ENVIRONMENT_VARIABLE)
     raise DownloadError(
-        f"{file.name} cannot be downloaded ({reason}). Try again with a network, or put the file, gzip or "
+        f"{name} cannot be downloaded ({reason}). Try again with a network, or put the file, gzip or "
         f"plain, in a folder and set {ENVIRONMENT_VARIABLE} to that folder"
         + (f"; now it is {folder}, where the file is not" if folder else ""),
         reason,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from tinygrad_np.data.dataset import Dataset
-from tinygrad_np.data.fetch import RemoteFile, fetch
-from tinygrad_np.data.idx import parse_idx
+from tinygrad_np.data.idx_sets import fetch_idx, remote_files
 
 __all__ = ["mnist"]
 
@@ -18,10 +17,7 @@ _CONTENTS = (  # bytes and SHA-256, decompressed
     ("t10k-images-idx3-ubyte", 7840016, "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
     ("t10k-labels-idx1-ubyte", 10008, "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
 )
-FILES = tuple(
-    RemoteFile(name, size, sha256, tuple(f"{mirror}{name}.gz" for mirror in _MIRRORS))
-    for name, size, sha256 in _CONTENTS
-)
+FILES = remote_files(_MIRRORS, _CONTENTS)
 
 
 def mnist() -> Dataset:
@@ -51,7 +47,4 @@ def mnist() -> Dataset:
     >>> data.train_images.shape  # doctest: +SKIP
     (60000, 28, 28)
     """
-    train_images, train_labels, test_images, test_labels = (
-        parse_idx(fetch("mnist", file), file.name) for file in FILES
-    )
-    return Dataset(train_images, train_labels, test_images, test_labels, "MNIST")
+    return fetch_idx("mnist", FILES, "MNIST")
