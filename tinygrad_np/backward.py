@@ -276,4 +276,7 @@ def _unshared(gradient: Array, arguments: tuple[Any, ...]) -> Array:
 
 def _holds(arguments: tuple[Any, ...], array: Array) -> bool:
     """Whether an array is among a rule's arguments, or in the tuples that stand for several outputs."""
-    return any(x is array or (x.__class__ is tuple and _holds(x, array)) for x in arguments)
+    for x in arguments:  # a loop rather than any(), which takes four times as long
+        if x is array or (x.__class__ is tuple and _holds(x, array)):
+            return True
+    return False

@@ -476,16 +476,17 @@ class Differentiable(Handler):
             value = self.function(*values, **static) if tape is None else tape.call(self.function, values, static)
         except (ValueError, TypeError, IndexError) as error:
             raise explained(error, self.name, values, static) from error
-        for result in value if isinstance(value, tuple) else (value,):
+        several = isinstance(value, tuple)
+        for result in value if several else (value,):
             if getattr(result, "dtype", _OBJECT).kind not in "biufc":
                 what = getattr(result, "dtype", type(result).__name__)
                 raise DtypeError(f"{described_call(self.name, values, static)} returned {what}: tensors hold numbers")
         if not recorded:
-            return _like(value, [Tensor(v) for v in value]) if isinstance(value, tuple) else Tensor(value)
+            return _like(value, [Tensor(v) for v in value]) if several else Tensor(value)
         keeps_output, dropped = self._plans.get(tracked) or self._plan(tracked, len(values))
         for position in dropped:
             values[position] = parents[position] or _stand_in(values[position])
-        if isinstance(value, tuple):
+        if several:
             output = value if keeps_output else tuple(_stand_in(v) for v in value)
             node = Node(self, tuple(parents), tuple(values), output, rule_static, value[0])
             return _like(value, [Tensor(v, Pick(node, i, v)) for i, v in enumerate(value)])
@@ -682,6 +683,17 @@ def defvjp(
     return function
 
 
+def _only_tensors(args: tuple[Any, ...]) -> bool:
+    """Whether there are Tensors and plain arrays only: the common case, told quickly."""
+    found = False
+    for a in args:
+        if a.__class__ is Tensor:
+            found = True
+        elif a is not None and a.__class__ is not np.ndarray:
+            return False
+    return found
+
+
 def primitive(function: F) -> F:
     """Make a function of arrays one recorded call, whose derivative comes from `defvjp` and not from its body.
 
@@ -698,6 +710,8 @@ def primitive(function: F) -> F:
 
     @functools.wraps(function)
     def recorded(*args: Any, **kwargs: Any) -> Any:
+        if not kwargs and _only_tensors(args):
+            return apply(recorded, args)
         arrays = [a for a in (*args, *kwargs.values()) if isinstance(a, ArrayMethods)]
         if not arrays:
             if any(a.__class__ is list and any(isinstance(t, Tensor) for t in a) for a in args):
@@ -839,6 +853,20 @@ def _described(x: Any) -> str:
     return f"a tensor of {x.dtype}{x.shape} that was not recorded" if isinstance(x, Tensor) else f"a {type(x).__name__}"
 
 
+def _fitting(cotangent: Any, output: Tensor, caller: str, recorded: bool) -> Any:
+    """A cotangent that the user gave, in its output's dtype."""
+    if not isinstance(cotangent, ArrayMethods):
+        cotangent = np.array(cotangent)
+    elif not recorded:
+        cotangent = cotangent.data
+    if cotangent.shape != output.shape or not np.can_cast(cotangent.dtype, output.dtype, "same_kind"):
+        raise GradientError(
+            f"{caller}: a cotangent of {cotangent.dtype}{cotangent.shape} does not fit "
+            f"an output of {output.dtype}{output.shape}"
+        )
+    return cotangent.astype(output.dtype)
+
+
 def _starting_cotangents(
     outputs: Sequence[Tensor], cotangents: Any, caller: str, recorded: bool
 ) -> dict[Node, Any]:
@@ -859,16 +887,8 @@ def _starting_cotangents(
                     "real scalar first, as with np.sum(t) or np.mean(t), or pass a cotangent of its shape"
                 )
             cotangent = np.ones(output.shape, output.dtype)
-        elif not isinstance(cotangent, ArrayMethods):
-            cotangent = np.array(cotangent)
-        elif not recorded:
-            cotangent = cotangent.data
-        if cotangent.shape != output.shape or not np.can_cast(cotangent.dtype, output.dtype, "same_kind"):
-            raise GradientError(
-                f"{caller}: a cotangent of {cotangent.dtype}{cotangent.shape} does not fit "
-                f"an output of {output.dtype}{output.shape}"
-            )
-        cotangent = cotangent.astype(output.dtype)
+        else:
+            cotangent = _fitting(cotangent, output, caller, recorded)
         node = output._node
         start[node] = start[node] + cotangent if node in start else cotangent
     return start
