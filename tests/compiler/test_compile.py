@@ -89,6 +89,11 @@ OPTIMISERS = {
     "momentum": lambda p: optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=1e-3),
     "nesterov": lambda p: optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
     "adam": lambda p: optim.Adam(p, lr=1e-2, weight_decay=1e-3),
+    "adamw": lambda p: optim.AdamW(p, lr=1e-2),
+    "rmsprop": lambda p: optim.RMSprop(p, lr=1e-2, weight_decay=1e-3),
+    "rmsprop with momentum": lambda p: optim.RMSprop(p, lr=1e-2, momentum=0.9, centered=True),
+    "adagrad": lambda p: optim.Adagrad(p, lr=1e-2, lr_decay=1e-2),
+    "groups": lambda p: optim.AdamW([{"params": p[::2]}, {"params": p[1::2], "weight_decay": 0}], lr=1e-2),
 }
 
 

@@ -60,9 +60,3 @@ def test_a_gradient_of_zero_moves_nothing():
     w.grad = np.zeros(2, np.float32)
     optim.Adam([w], lr=0.1).step()
     np.testing.assert_array_equal(w.data, [1, 1])
-
-
-def test_complex_parameters_are_refused():
-    w = tg.tensor(np.ones(2, complex), requires_grad=True)
-    with pytest.raises(tg.errors.DtypeError, match=r"Adam: parameter 0 is complex128, .* as two parameters"):
-        optim.Adam([w])

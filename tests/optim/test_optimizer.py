@@ -1,5 +1,6 @@
 """What every optimiser does: find minima, in place and without allocating, and refuse what it cannot optimise."""
 
+import copy
 import gc
 import tracemalloc
 
@@ -9,6 +10,7 @@ import pytest
 import tinygrad_np as tg
 from tinygrad_np import nn, optim
 from tinygrad_np.graph import Node
+from tinygrad_np.trees import leaves
 
 MAKERS = {
     "SGD": lambda p, lr: optim.SGD(p, lr),
@@ -17,12 +19,23 @@ MAKERS = {
     "SGD with everything": lambda p, lr: optim.SGD(p, lr, momentum=0.9, nesterov=True, weight_decay=1e-4),
     "Adam": lambda p, lr: optim.Adam(p, lr),
     "Adam with decay": lambda p, lr: optim.Adam(p, lr, weight_decay=1e-4),
+    "AdamW": lambda p, lr: optim.AdamW(p, lr, weight_decay=1e-4),
+    "AdamW without decay": lambda p, lr: optim.AdamW(p, lr, weight_decay=0),
+    "RMSprop": lambda p, lr: optim.RMSprop(p, lr),
+    "RMSprop with momentum": lambda p, lr: optim.RMSprop(p, lr, momentum=0.9),
+    "RMSprop with everything": lambda p, lr: optim.RMSprop(p, lr, 0.9, 1e-6, 1e-4, 0.5, centered=True),
+    "Adagrad": lambda p, lr: optim.Adagrad(p, lr),
+    "Adagrad with everything": lambda p, lr: optim.Adagrad(p, lr, 1e-3, 1e-4, 0.1),
 }
+ALL = [optim.SGD, optim.RMSprop, optim.Adagrad, optim.Adam, optim.AdamW]
 every = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 
 
 def leaf(values, dtype=np.float64):
     return tg.tensor(np.array(values, dtype), requires_grad=True)
+
+
+SHARED = leaf([1.0])
 
 
 def minimise(optimiser, parameter, loss, steps):
@@ -45,7 +58,10 @@ def rosenbrock(w):
 
 @pytest.mark.parametrize(
     ("make", "lr"),
-    [("SGD", 0.1), ("SGD with momentum", 0.02), ("SGD with Nesterov", 0.02), ("Adam", 0.1)],
+    [
+        *(("SGD", 0.1), ("SGD with momentum", 0.02), ("SGD with Nesterov", 0.02), ("Adam", 0.1)),
+        *(("AdamW without decay", 0.1), ("RMSprop", 0.1), ("Adagrad", 1.0)),
+    ],
 )
 def test_the_minimum_of_a_parabola_is_reached(make, lr):
     w = leaf([0.0, 0.0, 0.0])
@@ -60,6 +76,9 @@ def test_the_minimum_of_a_parabola_is_reached(make, lr):
         ("SGD with momentum", 5e-4, 4_000),
         ("SGD with Nesterov", 5e-4, 4_000),
         ("Adam", 0.05, 4_000),
+        ("AdamW without decay", 0.05, 4_000),
+        ("RMSprop with momentum", 1e-3, 4_000),
+        ("Adagrad", 1.0, 12_000),
     ],
 )
 def test_the_minimum_of_rosenbrocks_valley_is_reached(make, lr, steps):
@@ -137,9 +156,8 @@ def test_every_array_has_its_parameters_dtype(make, dtype):
     w.grad = np.array([1.0, -1.0], dtype)
     optimiser.step()
     assert w.dtype == dtype
-    state = [a for value in vars(optimiser).values() if isinstance(value, list) for a in value]
-    wide = {a.dtype for a in state if isinstance(a, np.ndarray) and a.ndim}
-    assert wide <= {np.dtype(dtype)}
+    kept = leaves(list(vars(optimiser).values()))
+    assert {a.dtype for a in kept if isinstance(a, np.ndarray) and a.ndim} == {np.dtype(dtype)}
 
 
 @every
@@ -242,19 +260,15 @@ def test_what_changes_between_steps_is_in_arrays(make):
     w = leaf([1.0, 2.0])
     optimiser = make([w], 0.1)
 
-    def all_but_arrays():
-        return {name: v for name, v in vars(optimiser).items() if not isinstance(v, list | np.ndarray)}
+    def objects():
+        return [id(leaf) for thing in (optimiser, *optimiser.param_groups) for leaf in leaves(dict(vars(thing)))]
 
-    def arrays():
-        lists = [value for value in vars(optimiser).values() if isinstance(value, list)]
-        return [id(item) for items in lists for item in items]
-
-    before = all_but_arrays(), arrays()
+    before = objects()
     w.grad = np.array([1.0, 1.0])
     optimiser.step()
     optimiser.lr = 0.2
     optimiser.step()
-    assert (all_but_arrays(), arrays()) == before
+    assert objects() == before
 
 
 def test_it_prints_its_options():
@@ -268,13 +282,13 @@ def test_it_prints_its_options():
 # ------------------------------------------------------------------------------------------------------------- errors
 
 
-@pytest.mark.parametrize("optimiser", [optim.SGD, optim.Adam])
+@pytest.mark.parametrize("optimiser", ALL)
 @pytest.mark.parametrize(
     ("parameters", "error", "complaint"),
     [
         (list, ValueError, "there are no parameters to optimise; pass model.parameters"),
         (lambda: nn.ReLU().parameters(), ValueError, "there are no parameters"),
-        (lambda: leaf([1.0]), TypeError, r"a list of tensors, not one tensor of shape \(1,\): write \[t\]"),
+        (lambda: leaf([1.0]), TypeError, r"or of dicts, not one tensor of shape \(1,\): write \[t\]"),
         (lambda: [leaf([1.0]), np.ones(1)], TypeError, "parameter 1 is a ndarray, not a tensor"),
         (lambda: [tg.tensor([1.0])], ValueError, r"parameter 0 of shape \(1,\) does not require a gradient: make it"),
         (lambda: [leaf([1.0]), leaf([1.0]) * 2], ValueError, r"parameter 1 of shape \(1,\) is a result, not a leaf"),
@@ -288,7 +302,7 @@ def test_what_cannot_be_optimised_is_refused(optimiser, parameters, error, compl
     assert isinstance(caught.value, tg.errors.TinygradError)
 
 
-@pytest.mark.parametrize("optimiser", [optim.SGD, optim.Adam])
+@pytest.mark.parametrize("optimiser", ALL)
 @pytest.mark.parametrize(
     ("lr", "error", "complaint"),
     [
@@ -319,6 +333,12 @@ def test_a_learning_rate_out_of_range_is_refused_at_once_and_later(optimiser, lr
         (optim.Adam, {"betas": (-1, 0.9)}, r"Adam: betas\[0\] must be"),
         (optim.Adam, {"eps": -1e-8}, "Adam: eps must be zero or above"),
         (optim.Adam, {"weight_decay": float("nan")}, "Adam: weight_decay must be"),
+        (optim.AdamW, {"betas": (0.9, 2)}, r"AdamW: betas\[1\] must be"),
+        (optim.RMSprop, {"alpha": 1}, "RMSprop: alpha must be zero or above, and below 1, not 1"),
+        (optim.RMSprop, {"momentum": 1}, "RMSprop: momentum must be"),
+        (optim.RMSprop, {"eps": float("inf")}, "RMSprop: eps must be zero or above, and finite, not inf"),
+        (optim.Adagrad, {"lr_decay": -1}, "Adagrad: lr_decay must be"),
+        (optim.Adagrad, {"initial_accumulator_value": -1}, "Adagrad: initial_accumulator_value must be"),
     ],
 )
 def test_options_out_of_range_are_refused(optimiser, options, complaint):
@@ -330,6 +350,212 @@ def test_options_out_of_range_are_refused(optimiser, options, complaint):
 def test_betas_are_two(betas):
     with pytest.raises(tg.errors.DtypeError, match="Adam: betas must be two numbers"):
         optim.Adam([leaf([1.0])], betas=betas)
+
+
+@pytest.mark.parametrize("optimiser", [optim.Adam, optim.AdamW, optim.RMSprop, optim.Adagrad])
+def test_what_averages_squares_takes_no_complex_parameters(optimiser):
+    w = tg.tensor(np.ones(2, complex), requires_grad=True)
+    name = optimiser.__name__
+    with pytest.raises(tg.errors.DtypeError, match=rf"^{name}: parameter 0 is complex128, .* as two parameters"):
+        optimiser([w])
+
+
+@every
+def test_a_gradient_that_is_not_a_number_is_not_hidden(make):
+    w = leaf([1.0, 2.0])
+    optimiser = make([w], 0.1)
+    w.grad = np.array([np.nan, 1.0])
+    optimiser.step()
+    np.testing.assert_array_equal(np.isnan(w.data), [True, False])
+
+
+# ------------------------------------------------------------------------------------------------------------- groups
+
+
+def test_a_group_takes_the_options_that_it_does_not_have_from_the_optimiser():
+    first, second = leaf([1.0]), leaf([1.0, 2.0])
+    optimiser = optim.SGD([{"params": iter([first]), "lr": 0.5}, {"params": [second], "momentum": 0.25}], lr=0.1)
+    assert [dict(group) for group in optimiser.param_groups] == [
+        {"params": [first], "lr": 0.5, "momentum": 0.0, "weight_decay": 0.0, "nesterov": False},
+        {"params": [second], "lr": 0.1, "momentum": 0.25, "weight_decay": 0.0, "nesterov": False},
+    ]
+    assert [len(group) for group in optimiser.param_groups] == [5, 5]
+    assert optimiser.parameters == [first, second]
+
+
+@every
+def test_groups_are_optimised_as_each_alone(make):
+    kind = type(make([leaf([1.0])], 0.1))
+    options = make([leaf([1.0])], 0.1).param_groups[0].numbers()
+    together, alone = ([leaf([1.0, 2.0]), leaf([[3.0]])] for _ in range(2))
+    groups = [{"params": [p], "lr": lr} for p, lr in zip(together, (0.1, 0.02), strict=True)]
+    optimisers = [kind(groups, **options), *(make([p], lr) for p, lr in zip(alone, (0.1, 0.02), strict=True))]
+    for _ in range(4):
+        for optimiser in optimisers:
+            for p in optimiser.parameters:
+                p.grad = np.array(p.data**2)
+            optimiser.step()
+    for a, b in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(a.data, b.data)
+
+
+def two_groups(**options):
+    return optim.SGD([{"params": [leaf([1.0])], "lr": 0.5}, {"params": [leaf([2.0])]}], lr=0.1, **options)
+
+
+def test_the_learning_rate_of_groups_that_differ_is_no_single_number():
+    optimiser = two_groups()
+    with pytest.raises(tg.errors.ShapeError, match=r"SGD: the groups have the learning rates 0\.5, 0\.1: read"):
+        optimiser.lr  # noqa: B018
+    optimiser.lr = 0.25
+    assert optimiser.lr == optimiser.param_groups[0]["lr"] == optimiser.param_groups[1]["lr"] == 0.25
+
+
+def test_options_can_be_changed_between_steps():
+    optimiser = two_groups(momentum=0.5)
+    optimiser.param_groups[0]["lr"] = 1.0
+    optimiser.param_groups[0]["weight_decay"] = 0.5
+    for p in optimiser.parameters:
+        p.grad = np.zeros(1)
+    optimiser.step()
+    assert [p.item() for p in optimiser.parameters] == [0.5, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("momentum", 1.5, r"SGD: momentum must be zero or above, and below 1, not 1\.5"),
+        ("momentum", 0, "momentum cannot go from 0.5 to 0, as the state would need no arrays and has .'velocity'.*new"),
+        ("speed", 1, "a group has no option 'speed' to set, only lr, momentum, weight_decay, nesterov"),
+        ("params", [], "a group has no option 'params' to set"),
+    ],
+)
+def test_what_a_group_cannot_have_is_refused(name, value, complaint):
+    group = two_groups(momentum=0.5).param_groups[0]
+    before = dict(group)
+    with pytest.raises(tg.errors.ShapeError, match=complaint):
+        group[name] = value
+    assert dict(group) == before
+
+
+def test_groups_are_printed_one_a_line():
+    assert repr(two_groups()) == (
+        "SGD(\n"
+        "  1 parameters, lr=0.5, momentum=0.0, weight_decay=0.0, nesterov=False\n"
+        "  1 parameters, lr=0.1, momentum=0.0, weight_decay=0.0, nesterov=False\n"
+        ")"
+    )
+
+
+@pytest.mark.parametrize(
+    ("groups", "error", "complaint"),
+    [
+        ([{"lr": 0.1}], ValueError, "SGD, group 0: there are no 'params'; a group has 'params' and any of lr, mom"),
+        ([{"params": [leaf([1.0])], "speed": 1}], ValueError, "SGD, group 0: no option is called speed; a group has"),
+        ([{"params": []}], ValueError, "SGD, group 0: there are no parameters"),
+        ([{"params": [leaf([1.0])]}, leaf([1.0])], TypeError, "SGD, group 1: a group must be a dict .* not a Tensor"),
+        ([leaf([1.0]), {"params": [leaf([1.0])]}], TypeError, "SGD: parameter 1 is a dict, not a tensor"),
+        ({"params": [leaf([1.0])]}, TypeError, "SGD: parameters must be a list of tensors, or of dicts, not one dict"),
+        ([{"params": [SHARED]}, {"params": [SHARED]}], ValueError, "SGD: a parameter is there twice"),
+        ([{"params": [leaf([1.0])], "lr": -1}], ValueError, "SGD: lr must be zero or above, and finite, not -1"),
+    ],
+)
+def test_what_is_no_group_is_refused(groups, error, complaint):
+    with pytest.raises(error, match=f"^{complaint}") as caught:
+        optim.SGD(groups, lr=0.1)
+    assert isinstance(caught.value, tg.errors.TinygradError)
+
+
+# ------------------------------------------------------------------------------------------------- saving and loading
+
+
+def stepped(make, steps, state=None, start=None):
+    """An optimiser after some steps on the parabola, and its parameter."""
+    w = leaf([0.0, 0.0, 0.0] if start is None else start)
+    optimiser = make([w], 0.01)
+    if state is not None:
+        optimiser.load_state_dict(state)
+    minimise(optimiser, w, parabola, steps)
+    return optimiser, w
+
+
+@every
+def test_a_loaded_state_goes_on_bit_for_bit(make):
+    optimiser, w = stepped(make, 5)
+    _, resumed = stepped(lambda p, _lr: make(p, 0.5), 5, optimiser.state_dict(), w.data)
+    minimise(optimiser, w, parabola, 5)
+    np.testing.assert_array_equal(resumed.data, w.data)
+
+
+@every
+def test_a_state_is_nested_dicts_of_numbers_and_copies(make):
+    optimiser, w = stepped(make, 3)
+    state = optimiser.state_dict()
+    assert all(isinstance(x, np.ndarray | float | bool) for x in leaves(state))
+    frozen = copy.deepcopy(state)
+    minimise(optimiser, w, parabola, 1)
+    assert str(state) == str(frozen)
+    assert state["groups"]["0"]["lr"] == 0.01
+    other, _ = stepped(make, 0)
+    other.load_state_dict(state)
+    for array in leaves(state):
+        if isinstance(array, np.ndarray):
+            array[...] = 7
+    assert str(other.state_dict()) == str(frozen)  # nothing is shared
+
+
+@every
+def test_loading_writes_into_the_same_arrays(make):
+    """So a captured step goes on from there."""
+    optimiser, _ = stepped(make, 1)
+    before = [id(leaf) for leaf in leaves(dict(vars(optimiser)))]
+    optimiser.load_state_dict(stepped(make, 3)[0].state_dict())
+    assert [id(leaf) for leaf in leaves(dict(vars(optimiser)))] == before
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "complaint"),
+    [
+        (lambda s: s["state"]["0"].pop("mean"), ValueError, "load_state_dict of Adam: state.0.mean is missing$"),
+        (lambda s: s["state"]["0"].update(velocity=np.ones(3)), ValueError, "state.0.velocity is not in the optimiser"),
+        (
+            lambda s: s["state"]["0"].update(mean=np.ones(4)),
+            ValueError,
+            r"state.0.mean is \(3,\) in the optimiser and \(4,\) here",
+        ),
+        (
+            lambda s: s["state"]["0"].update(mean=np.ones(3, np.float32)),
+            TypeError,
+            "state.0.mean is float64 in the optimiser and float32 here",
+        ),
+        (lambda s: s["groups"].update({"1": {"lr": 0.1}}), ValueError, "groups.1.lr is not in the optimiser"),
+        (lambda s: s["groups"]["0"].update(lr=-0.1), ValueError, r"Adam: lr must be zero or above.* not -0\.1"),
+        (lambda s: s["groups"]["0"].update(betas=np.array([0.9, 1.0])), ValueError, r"Adam: betas\[1\] must be"),
+        (lambda s: s.clear(), ValueError, "groups.0.lr is missing; groups.0.betas is missing"),
+    ],
+)
+def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(change, error, complaint):
+    state = stepped(MAKERS["Adam"], 3)[0].state_dict()
+    change(state)
+    optimiser, _ = stepped(MAKERS["Adam"], 1)
+    before = str(optimiser.state_dict())
+    with pytest.raises(error, match=complaint):
+        optimiser.load_state_dict(state)
+    assert str(optimiser.state_dict()) == before
+
+
+@every
+def test_a_copy_is_independent(make):
+    optimiser, w = stepped(make, 2)
+    twin = copy.deepcopy(optimiser)
+    minimise(twin, twin.parameters[0], parabola, 3)
+    minimise(optimiser, w, parabola, 3)
+    np.testing.assert_array_equal(twin.parameters[0].data, w.data)
+    twin.lr = 0.7
+    assert optimiser.lr == 0.01
+
+
+# ------------------------------------------------------------------------------------------------------ one's own
 
 
 def test_an_optimiser_of_ones_own_needs_only_an_update():

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinygrad_np.core import Tensor
-from tinygrad_np.errors import DtypeError, ShapeError
-from tinygrad_np.rules.handlers import plain
+from tinygrad_np.state import fitting
 
 __all__ = ["Module"]
 
@@ -93,20 +92,9 @@ class Module:
             If dtypes differ; lists all of them.
         """
         tensors = dict(self._tensors())
-        arrays = {name: np.asarray(plain(value)) for name, value in state.items()}
-        common = tensors.keys() & arrays.keys()
-        fits = [(name, tensors[name], arrays[name]) for name in tensors if name in common]
-        problems = [f"{name} is missing" for name in tensors if name not in common]
-        problems += [f"{name} is not in the model" for name in arrays if name not in common]
-        problems += [f"{n} is {t.shape} in the model and {a.shape} here" for n, t, a in fits if t.shape != a.shape]
-        if problems:
-            raise ShapeError(f"load_state_dict of {type(self).__name__}: {'; '.join(problems)}")
-        problems = [f"{n} is {t.dtype} in the model and {a.dtype} here" for n, t, a in fits if t.dtype != a.dtype]
-        if problems:
-            raise DtypeError(f"load_state_dict of {type(self).__name__}: {'; '.join(problems)}; convert with .astype")
-        for _, t, array in fits:
-            np.copyto(t.data, array)
-            t.mark_updated()
+        for name, array in fitting(type(self).__name__, "model", tensors, state).items():
+            np.copyto(tensors[name].data, array)
+            tensors[name].mark_updated()
 
     def _tensors(self) -> list[tuple[str, Tensor]]:
         """Every Tensor of the model's state; what the model computed and kept as an attribute is not part of it."""

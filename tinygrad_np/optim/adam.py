@@ -1,18 +1,15 @@
-"""Adam."""
+"""Adam, and Adam with decoupled weight decay."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tinygrad_np.core import Tensor
-from tinygrad_np.errors import DtypeError
-from tinygrad_np.optim.optimizer import Optimizer, checked, zeros_like
+from tinygrad_np.optim.optimizer import Optimizer, Parameters, checked, checked_pair
 
-__all__ = ["Adam"]
+__all__ = ["Adam", "AdamW"]
 
 
 class Adam(Optimizer):
@@ -27,8 +24,8 @@ class Adam(Optimizer):
 
     Parameters
     ----------
-    parameters : iterable of Tensor
-        Leaves that require a gradient, such as ``model.parameters()``.
+    parameters : iterable of Tensor, or of dict
+        Leaves that require a gradient, such as ``model.parameters()``, or groups of them: see `Optimizer`.
     lr : float
         The learning rate: about the length of a step in each coordinate.
     betas : tuple of two floats
@@ -54,42 +51,37 @@ class Adam(Optimizer):
     tensor([ 0.75, -1.75], requires_grad=True)
     """
 
+    _real_only = True
+
     def __init__(
         self,
-        parameters: Iterable[Tensor],
+        parameters: Parameters,
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(parameters, lr)
-        for position, parameter in enumerate(self.parameters):
-            if parameter.dtype.kind == "c":
-                raise DtypeError(
-                    f"Adam: parameter {position} is {parameter.dtype}, and only real ones have a g**2 to average: "
-                    "keep the real and the imaginary part as two parameters"
-                )
-        try:
-            beta1, beta2 = betas
-        except (TypeError, ValueError):
-            raise DtypeError(f"Adam: betas must be two numbers, not {betas!r}") from None
-        self.betas = checked("Adam", "betas[0]", beta1, below=1), checked("Adam", "betas[1]", beta2, below=1)
-        self.eps = checked("Adam", "eps", eps)
-        self.weight_decay = checked("Adam", "weight_decay", weight_decay)
-        self._means, self._squares = zeros_like(self.parameters), zeros_like(self.parameters)
-        # Each parameter has its own count, as one that has no gradient at first starts later.
-        self._counts = [np.zeros(()) for _ in self.parameters]
+        super().__init__(parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay)
         self._corrections = [np.zeros(()), np.zeros(())]
-        # An array, unlike a Python number, widens the dtype of what it multiplies: it must be in the parameter's own.
-        self._rates, self._floors = ([np.zeros((), p.dtype) for p in self.parameters] for _ in range(2))
+        self._floors, self._decays = ([np.zeros((), p.dtype) for p in self.parameters] for _ in range(2))
+
+    @classmethod
+    def _checked(cls, options: dict[str, Any]) -> dict[str, Any]:
+        numbers = {name: checked(cls.__name__, name, options[name]) for name in ("eps", "weight_decay")}
+        return {"betas": checked_pair(cls.__name__, "betas", options["betas"]), **numbers}
+
+    @classmethod
+    def _fresh(cls, parameter: NDArray[Any], options: dict[str, Any]) -> dict[str, NDArray[Any]]:
+        # Each parameter has its own count, as one that has no gradient at first starts later.
+        return {"count": np.zeros(()), "mean": np.zeros_like(parameter), "square": np.zeros_like(parameter)}
 
     def _update(self, i: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
-        (beta1, beta2), mean, square, change = self.betas, self._means[i], self._squares[i], self._scratch[i]
+        self._descend(i, parameter, self._pulled(i, parameter, gradient))
+
+    def _descend(self, i: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
+        (beta1, beta2), state, change = self._options[i]["betas"], self._state[i], self._scratch[i][0]
+        mean, square = state["mean"], state["square"]
         self._advance(i)
-        if self.weight_decay:
-            np.multiply(parameter, self.weight_decay, out=change)
-            np.add(change, gradient, out=change)
-            gradient = change
         # beta1 * m + (1 - beta1) * g, written so that it needs no further array.
         np.subtract(mean, gradient, out=mean)
         np.multiply(mean, beta1, out=mean)
@@ -113,13 +105,61 @@ class Adam(Optimizer):
 
             lr * sqrt(1 - beta2**t) / (1 - beta1**t) * m / (sqrt(v) + eps * sqrt(1 - beta2**t))
         """
-        (beta1, beta2), count, (first, second) = self.betas, self._counts[i], self._corrections
+        (beta1, beta2), eps = self._options[i]["betas"], self._options[i]["eps"]
+        count, (first, second) = self._state[i]["count"], self._corrections
         np.add(count, 1, out=count)
         np.power(beta1, count, out=first)
         np.subtract(1, first, out=first)
         np.power(beta2, count, out=second)
         np.subtract(1, second, out=second)
         np.sqrt(second, out=second)
-        np.multiply(second, self.eps, out=self._floors[i], casting="same_kind")
-        np.multiply(second, self._lr, out=second)
+        np.multiply(second, eps, out=self._floors[i], casting="same_kind")
+        np.multiply(second, self._lrs[i], out=second)
         np.divide(second, first, out=self._rates[i], casting="same_kind")
+
+
+class AdamW(Adam):
+    """`Adam` whose decay is a shrinking of the parameters, not a part of the gradient (Loshchilov and Hutter, 2019).
+
+    Each step starts with ``p = p * (1 - lr * weight_decay)`` and goes on as that of Adam without decay. So the pull to
+    zero is equally strong on parameters with large and with small gradients.
+
+    Parameters
+    ----------
+    parameters, lr, betas, eps
+        As of `Adam`.
+    weight_decay : float
+        Which part of itself, times lr, a parameter loses in a step.
+
+    Raises
+    ------
+    ShapeError, DtypeError, GradientError
+        As `Optimizer` says. Complex parameters are not offered.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_np as tg
+    >>> w = tg.tensor([1.0, -2.0], requires_grad=True)
+    >>> optimiser = tg.optim.AdamW([w], lr=0.25, weight_decay=0.4)
+    >>> w.grad = np.zeros(2)
+    >>> optimiser.step()
+    >>> w
+    tensor([ 0.9, -1.8], requires_grad=True)
+    """
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+    ) -> None:
+        super().__init__(parameters, lr, betas, eps, weight_decay)
+
+    def _update(self, i: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
+        kept, (lost, _) = self._decays[i], self._corrections
+        np.multiply(self._lrs[i], self._options[i]["weight_decay"], out=lost)
+        np.subtract(1, lost, out=kept, casting="same_kind")
+        np.multiply(parameter, kept, out=parameter)
+        self._descend(i, parameter, gradient)

@@ -1,13 +1,12 @@
-"""What all optimisers share: the parameters, the learning rate, and arrays to compute in."""
+"""What all optimisers share: the parameters in groups, the learning rates, the state, and arrays to compute in."""
 
 from __future__ import annotations
 
 import copy
-import functools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +14,86 @@ from numpy.typing import NDArray
 from tinygrad_np.core import Tensor
 from tinygrad_np.errors import DtypeError, GradientError, ShapeError
 from tinygrad_np.graph import capturing
-from tinygrad_np.trees import map_leaves
+from tinygrad_np.state import fitting, flattened, on_tape
 
-__all__ = ["Optimizer", "checked", "zeros_like"]
+__all__ = ["Group", "Optimizer", "Parameters", "checked", "checked_pair"]
+
+Parameters = Iterable[Tensor] | Iterable[Mapping[str, Any]]
+"""What an optimiser takes: leaves, or groups of them such as ``{"params": leaves, "lr": 0.1}``."""
+
+
+class Group(Mapping[str, Any]):
+    """Some of an optimiser's parameters and the options that they share; ``group["lr"] = 0.01`` changes one.
+
+    Examples
+    --------
+    >>> import tinygrad_np as tg
+    >>> first, last = tg.nn.Dense(3, 4), tg.nn.Dense(4, 2)
+    >>> groups = [{"params": first.parameters(), "lr": 0.01}, {"params": last.parameters()}]
+    >>> optimiser = tg.optim.SGD(groups, lr=0.1, momentum=0.9)
+    >>> optimiser.param_groups[1]["lr"] = 0.2
+    >>> optimiser
+    SGD(
+      2 parameters, lr=0.01, momentum=0.9, weight_decay=0.0, nesterov=False
+      2 parameters, lr=0.2, momentum=0.9, weight_decay=0.0, nesterov=False
+    )
+    """
+
+    def __init__(self, kind: type[Optimizer], parameters: list[Tensor], options: dict[str, Any]) -> None:
+        self.parameters = parameters
+        self.rate = np.zeros(())
+        """The learning rate, in an array so that a compiled step sees it change."""
+        self.options: dict[str, Any] = {}
+        """All other options: numbers, which a compiled step is captured anew for."""
+        self._kind = kind
+        self.update(options)
+
+    def update(self, options: Mapping[str, Any]) -> None:
+        """Change several options at once; nothing changes if one is out of its range."""
+        rate, others = self.accepted(options)
+        on_tape(self.rate)[...] = rate
+        # A compiled step is captured anew for another object, be it equal.
+        self.options.update({n: v for n, v in others.items() if n not in self.options or self.options[n] != v})
+
+    def accepted(self, options: Mapping[str, Any]) -> tuple[float, dict[str, Any]]:
+        """The learning rate and the other options as they would be; raises if they are out of their ranges."""
+        others = {name: value for name, value in {**self.options, **options}.items() if name != "lr"}
+        rate = options["lr"] if "lr" in options else self["lr"]
+        return checked(self._kind.__name__, "lr", rate), self._kind._checked(others)
+
+    def __getitem__(self, name: str) -> Any:
+        if name == "params":
+            return self.parameters
+        return float(on_tape(self.rate)) if name == "lr" else self.options[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        owner = self._kind.__name__
+        if name == "params" or name not in self:
+            options = ", ".join(self.numbers())
+            raise ShapeError(f"{owner}: a group has no option {name!r} to set, only {options}")
+        _, others = self.accepted({name: value})
+        nothing = np.zeros(())
+        before, after = (self._kind._fresh(nothing, options) for options in (self.options, others))
+        if before.keys() != after.keys():
+            raise ShapeError(
+                f"{owner}: {name} cannot go from {self[name]!r} to {value!r}, as the state would need "
+                f"{list(after) or 'no arrays'} and has {list(before) or 'none'}: make a new optimiser"
+            )
+        self.update({name: value})
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["params", "lr", *self.options])
+
+    def __len__(self) -> int:
+        return 2 + len(self.options)
+
+    def numbers(self) -> dict[str, Any]:
+        """All options, without the parameters."""
+        return {"lr": self["lr"], **self.options}
+
+    def __repr__(self) -> str:
+        options = ", ".join(f"{name}={value}" for name, value in self.numbers().items())
+        return f"{len(self.parameters)} parameters, {options}"
 
 
 class Optimizer(ABC):
@@ -28,35 +104,68 @@ class Optimizer(ABC):
 
     Parameters
     ----------
-    parameters : iterable of Tensor
-        Leaves that require a gradient, such as ``model.parameters()``.
+    parameters : iterable of Tensor, or of dict
+        Leaves that require a gradient, such as ``model.parameters()``; or groups, each a dict with its leaves under
+        ``"params"`` and those options that differ from the optimiser's own.
     lr : float
         The learning rate.
+    **options : float
+        Others, by name.
+
+    Attributes
+    ----------
+    parameters : list of Tensor
+        Those of all groups.
+    param_groups : list of Group
+        One, if the parameters were not given in groups.
 
     Raises
     ------
     ShapeError
-        If there are no parameters, if one is there twice, or if a number is out of its range.
+        If there are no parameters, if one is there twice, if a group has an unknown option, or if a number is out of
+        its range.
     DtypeError
         If a parameter is not a Tensor.
     GradientError
         If a parameter is not a leaf that requires a gradient.
     """
 
-    def __init__(self, parameters: Iterable[Tensor], lr: float) -> None:
-        self.parameters = _checked_parameters(type(self).__name__, parameters)
-        self._lr = np.zeros(())
-        self.lr = lr
-        self._scratch = _shared_scratch(self.parameters)
+    _real_only: ClassVar[bool] = False
+
+    def __init__(self, parameters: Parameters, lr: float, **options: Any) -> None:
+        self.param_groups = _grouped(type(self), parameters, {"lr": lr, **options})
+        grouped = [(group, parameter) for group in self.param_groups for parameter in group.parameters]
+        self.parameters = [parameter for _, parameter in grouped]
+        if len({id(parameter) for parameter in self.parameters}) != len(self.parameters):
+            raise ShapeError(f"{type(self).__name__}: a parameter is there twice, and would be updated twice a step")
+        for position, parameter in enumerate(self.parameters):
+            if self._real_only and parameter.dtype.kind == "c":
+                raise DtypeError(
+                    f"{type(self).__name__}: parameter {position} is {parameter.dtype}, and only real ones have a g**2 "
+                    "to average: keep the real and the imaginary part as two parameters"
+                )
+        self._lrs = [group.rate for group, _ in grouped]
+        self._options = [group.options for group, _ in grouped]
+        self._state = [self._fresh(parameter.data, group.options) for group, parameter in grouped]
+        self._scratch = list(zip(*(_shared_scratch(self.parameters) for _ in range(2)), strict=True))
+        # An array, unlike a Python number, widens the dtype of what it multiplies: it must be in the parameter's own.
+        self._rates = [np.zeros((), parameter.dtype) for parameter in self.parameters]
 
     @property
     def lr(self) -> float:
-        """The learning rate; it can be set between steps."""
-        return float(self._lr)
+        """The learning rate of all groups; it can be set between steps."""
+        rates = list(dict.fromkeys(group["lr"] for group in self.param_groups))
+        if len(rates) > 1:
+            raise ShapeError(
+                f"{type(self).__name__}: the groups have the learning rates {', '.join(map(str, rates))}: "
+                'read optimiser.param_groups[i]["lr"]'
+            )
+        return float(rates[0])
 
     @lr.setter
     def lr(self, value: float) -> None:
-        self._lr[...] = checked(type(self).__name__, "lr", value)
+        for group in self.param_groups:
+            group["lr"] = value
 
     def zero_grad(self) -> None:
         """Forget the gradients, so that the next backward starts from nothing."""
@@ -72,31 +181,93 @@ class Optimizer(ABC):
                 this._update(i, parameter.data, gradient)
                 parameter.mark_updated()
 
+    def state_dict(self) -> dict[str, Any]:
+        """Copies of all options and of the state of each parameter: nested dicts of numbers and arrays."""
+        groups = {str(i): _as_arrays(group.numbers()) for i, group in enumerate(self.param_groups)}
+        arrays = {str(i): {n: a.copy() for n, a in state.items()} for i, state in enumerate(self._state)}
+        return {"groups": groups, "state": arrays}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on as the optimiser did that `state_dict` was called on; nothing changes unless everything fits.
+
+        Parameters
+        ----------
+        state : mapping
+            As `state_dict` returns it, of an optimiser of the same class and of parameters with the same shapes.
+
+        Raises
+        ------
+        ShapeError
+            If names are missing or unknown, if shapes differ, or if an option is out of its range.
+        DtypeError
+            If dtypes differ.
+        """
+        own = {"groups": {str(i): _as_arrays(group.numbers()) for i, group in enumerate(self.param_groups)}}
+        own["state"] = {str(i): arrays for i, arrays in enumerate(self._state)}
+        as_arrays = {name: np.asarray(value) for name, value in flattened(own).items()}
+        found = fitting(type(self).__name__, "optimiser", as_arrays, flattened(state))
+        options = [
+            {name: _as_option(found[f"groups.{i}.{name}"]) for name in group.numbers()}
+            for i, group in enumerate(self.param_groups)
+        ]
+        for group, numbers in zip(self.param_groups, options, strict=True):
+            group.accepted(numbers)
+        for group, numbers in zip(self.param_groups, options, strict=True):
+            group.update(numbers)
+        for i, arrays in enumerate(self._state):
+            for name, array in arrays.items():
+                np.copyto(array, found[f"state.{i}.{name}"])
+
     def _on_tape(self) -> Optimizer:
         """Itself; while `tinygrad_np.compile` captures a step, a copy whose arrays are what stands in for them."""
-        tape = capturing.get()
-        if tape is None:
+        if capturing.get() is None:
             return self
         this = copy.copy(self)
         for name, value in vars(self).items():
             if name != "parameters":
-                transient = name == "_scratch"  # its content does not outlive the step
-                replace = functools.partial(_stand_in, tape, transient=transient)
-                setattr(this, name, map_leaves(replace, value))
+                setattr(this, name, on_tape(value, transient=name == "_scratch"))
         return this
+
+    @classmethod
+    def _checked(cls, options: dict[str, Any]) -> dict[str, Any]:
+        """The options other than the learning rate, or an error that names the one that is out of its range."""
+        return options
+
+    @classmethod
+    def _fresh(cls, parameter: NDArray[Any], options: dict[str, Any]) -> dict[str, NDArray[Any]]:
+        """The arrays that a parameter's updates keep from step to step, by name, as they start."""
+        return {}
 
     @abstractmethod
     def _update(self, i: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
-        """Change the array of parameter i in place; neither keep nor change the gradient."""
+        """Change the array of parameter i in place; neither keep nor change the gradient.
+
+        ``self._state[i]``, ``self._options[i]`` and ``self._lrs[i]`` are what belongs to it, ``self._scratch[i]`` two
+        arrays like it to compute in.
+        """
+
+    def _pulled(self, i: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> NDArray[Any]:
+        """``gradient + weight_decay * parameter``, if there is any decay in the first of the scratch arrays."""
+        weight_decay = self._options[i]["weight_decay"]
+        if not weight_decay:
+            return gradient
+        pulled: NDArray[Any] = self._scratch[i][0]
+        np.multiply(parameter, weight_decay, out=pulled)
+        np.add(pulled, gradient, out=pulled)
+        return pulled
 
     def __repr__(self) -> str:
-        numbers = {name: value for name, value in vars(self).items() if isinstance(value, bool | int | float | tuple)}
-        options = ", ".join(f"{name}={value}" for name, value in {"lr": self.lr, **numbers}.items())
-        return f"{type(self).__name__}({len(self.parameters)} parameters, {options})"
+        groups = [repr(group) for group in self.param_groups]
+        inside = groups[0] if len(groups) == 1 else "".join(f"\n  {group}" for group in groups) + "\n"
+        return f"{type(self).__name__}({inside})"
 
 
-def _stand_in(tape: Any, leaf: Any, *, transient: bool) -> Any:
-    return tape.storage(leaf, transient=transient) if isinstance(leaf, np.ndarray) else leaf
+def _as_arrays(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: np.array(value) if isinstance(value, tuple) else value for name, value in options.items()}
+
+
+def _as_option(array: NDArray[Any]) -> Any:
+    return tuple(array.tolist()) if array.ndim else array.item()
 
 
 def checked(owner: str, name: str, value: float, below: float = math.inf) -> float:
@@ -111,12 +282,40 @@ def checked(owner: str, name: str, value: float, below: float = math.inf) -> flo
     return number
 
 
-def _checked_parameters(owner: str, parameters: Iterable[Tensor]) -> list[Tensor]:
-    if isinstance(parameters, Tensor):
-        raise DtypeError(
-            f"{owner}: parameters must be a list of tensors, not one tensor of shape {parameters.shape}: write [t]"
-        )
-    found = list(parameters)
+def checked_pair(owner: str, name: str, value: tuple[float, float]) -> tuple[float, float]:
+    """Two numbers from 0 up to 1, or an error that names the one that is not."""
+    try:
+        first, second = value
+    except (TypeError, ValueError):
+        raise DtypeError(f"{owner}: {name} must be two numbers, not {value!r}") from None
+    return checked(owner, f"{name}[0]", first, below=1), checked(owner, f"{name}[1]", second, below=1)
+
+
+def _grouped(kind: type[Optimizer], parameters: Parameters, options: dict[str, Any]) -> list[Group]:
+    owner = kind.__name__
+    if isinstance(parameters, Tensor | Mapping):
+        what = f"one tensor of shape {parameters.shape}: write [t]" if isinstance(parameters, Tensor) else "one dict"
+        raise DtypeError(f"{owner}: parameters must be a list of tensors, or of dicts, not {what}")
+    given = list(parameters)
+    if not given or not isinstance(given[0], Mapping):
+        return [Group(kind, _leaves(owner, given), options)]
+    return [_group(kind, i, group, options) for i, group in enumerate(given)]
+
+
+def _group(kind: type[Optimizer], i: int, given: Any, options: dict[str, Any]) -> Group:
+    owner = f"{kind.__name__}, group {i}"
+    if not isinstance(given, Mapping):
+        raise DtypeError(f"{owner}: a group must be a dict like those before it, not a {type(given).__name__}")
+    unknown = given.keys() - options.keys() - {"params"}
+    if unknown or "params" not in given:
+        what = f"no option is called {', '.join(sorted(unknown))}" if unknown else "there are no 'params'"
+        raise ShapeError(f"{owner}: {what}; a group has 'params' and any of {', '.join(options)}")
+    own = {name: value for name, value in given.items() if name != "params"}
+    return Group(kind, _leaves(owner, given["params"]), {**options, **own})
+
+
+def _leaves(owner: str, parameters: Any) -> list[Tensor]:
+    found = [parameters] if isinstance(parameters, Tensor) else list(parameters)
     if not found:
         raise ShapeError(f"{owner}: there are no parameters to optimise; pass model.parameters(), or a list of leaves")
     for position, parameter in enumerate(found):
@@ -128,8 +327,6 @@ def _checked_parameters(owner: str, parameters: Iterable[Tensor]) -> list[Tensor
                 f"{owner}: parameter {position} of shape {parameter.shape} {why}: "
                 "make it with tg.tensor(..., requires_grad=True)"
             )
-    if len({id(parameter) for parameter in found}) != len(found):
-        raise ShapeError(f"{owner}: a parameter is there twice, and would be updated twice a step")
     return found
 
 
@@ -140,8 +337,3 @@ def _shared_scratch(parameters: list[Tensor]) -> list[NDArray[Any]]:
         sizes[parameter.dtype] = max(sizes.get(parameter.dtype, 0), parameter.size)
     buffers = {dtype: np.empty(size, dtype) for dtype, size in sizes.items()}
     return [buffers[parameter.dtype][: parameter.size].reshape(parameter.shape) for parameter in parameters]
-
-
-def zeros_like(parameters: list[Tensor]) -> list[NDArray[Any]]:
-    """Arrays of each parameter's shape and dtype for an optimiser's state, which starts at zero."""
-    return [np.zeros(parameter.shape, parameter.dtype) for parameter in parameters]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tinygrad_np.core import Tensor
 from tinygrad_np.errors import ShapeError
-from tinygrad_np.optim.optimizer import Optimizer, checked, zeros_like
+from tinygrad_np.optim.optimizer import Optimizer, Parameters, checked
 
 __all__ = ["SGD"]
 
@@ -26,8 +24,8 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    parameters : iterable of Tensor
-        Leaves that require a gradient, such as ``model.parameters()``.
+    parameters : iterable of Tensor, or of dict
+        Leaves that require a gradient, such as ``model.parameters()``, or groups of them: see `Optimizer`.
     lr : float
         The learning rate.
     momentum : float
@@ -55,38 +53,38 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        parameters: Iterable[Tensor],
+        parameters: Parameters,
         lr: float = 1e-3,
         momentum: float = 0.0,
         *,
         weight_decay: float = 0.0,
         nesterov: bool = False,
     ) -> None:
-        super().__init__(parameters, lr)
-        self.momentum = checked("SGD", "momentum", momentum, below=1)
-        self.weight_decay = checked("SGD", "weight_decay", weight_decay)
-        self.nesterov = bool(nesterov)
-        if nesterov and not self.momentum:
+        super().__init__(parameters, lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
+
+    @classmethod
+    def _checked(cls, options: dict[str, Any]) -> dict[str, Any]:
+        momentum = checked("SGD", "momentum", options["momentum"], below=1)
+        if options["nesterov"] and not momentum:
             raise ShapeError(f"SGD: nesterov looks ahead along the velocity, so it needs a momentum, not {momentum!r}")
-        self._velocities = zeros_like(self.parameters) if self.momentum else []
-        # An array, unlike a Python number, widens the dtype of what it multiplies: it must be in the parameter's own.
-        self._rates = [np.zeros((), parameter.dtype) for parameter in self.parameters]
+        weight_decay = checked("SGD", "weight_decay", options["weight_decay"])
+        return {"momentum": momentum, "weight_decay": weight_decay, "nesterov": bool(options["nesterov"])}
+
+    @classmethod
+    def _fresh(cls, parameter: NDArray[Any], options: dict[str, Any]) -> dict[str, NDArray[Any]]:
+        return {"velocity": np.zeros_like(parameter)} if options["momentum"] else {}
 
     def _update(self, i: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
-        change, rate = self._scratch[i], self._rates[i]
-        np.copyto(rate, self._lr, casting="same_kind")
-        if self.weight_decay:
-            np.multiply(parameter, self.weight_decay, out=change)
-            np.add(change, gradient, out=change)
-            gradient = change
-        if self.momentum:
-            velocity = self._velocities[i]
-            np.multiply(velocity, self.momentum, out=velocity)
+        change, rate, momentum = self._scratch[i][1], self._rates[i], self._options[i]["momentum"]
+        np.copyto(rate, self._lrs[i], casting="same_kind")
+        gradient = self._pulled(i, parameter, gradient)
+        if momentum:
+            velocity = self._state[i]["velocity"]
+            np.multiply(velocity, momentum, out=velocity)
             np.add(velocity, gradient, out=velocity)
-            if self.nesterov:
-                np.multiply(gradient, rate, out=change)
-                np.subtract(parameter, change, out=parameter)
-                np.multiply(velocity, self.momentum, out=change)
+            if self._options[i]["nesterov"]:
+                np.multiply(velocity, momentum, out=change)
+                np.add(change, gradient, out=change)
                 gradient = change
             else:
                 gradient = velocity
