@@ -1,5 +1,8 @@
 """tinygrad_np: automatic differentiation for NumPy, with NumPy itself as the API."""
 
+import importlib
+from typing import Any
+
 from tinygrad_np import functions, fused, nn, optim, random
 from tinygrad_np import rules as _rules  # fills the derivative table
 from tinygrad_np.checkpointing import checkpoint
@@ -43,9 +46,17 @@ __all__ = [
     "primitive",
     "random",
     "tensor",
+    "testing",
     "value_and_grad",
     "vjp",
     "zero",
 ]
 
 del _rules
+
+
+def __getattr__(name: str) -> Any:
+    """`testing` is imported when it is first used: most programs never do."""
+    if name == "testing":
+        return importlib.import_module("tinygrad_np.testing")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,5 +1,7 @@
 """Exceptions, each also the builtin one that a NumPy user would catch."""
 
+from typing import Any
+
 import numpy as np
 
 __all__ = [
@@ -9,6 +11,7 @@ __all__ = [
     "DtypeError",
     "EscapeError",
     "FreedGraphError",
+    "GradcheckError",
     "GradientError",
     "LeafUpdateError",
     "MissingMethodError",
@@ -79,3 +82,11 @@ class EscapeError(TinygradError, TypeError):
 
 class UnsupportedArgumentError(TinygradError, TypeError):
     """An argument (``out=``, ``where=`` without ``out``, ...) that tensors do not take."""
+
+
+class GradcheckError(TinygradError, AssertionError):
+    """A gradient that is wrong; the attribute `report` tells everything that is known about it."""
+
+    def __init__(self, report: Any) -> None:
+        super().__init__(str(report))
+        self.report = report

@@ -1,0 +1,249 @@
+"""Numerical derivatives that say how far they can be trusted.
+
+`differentiate` follows a curve: a function of one number, the distance along some direction, that returns a vector.
+It gives each element of the vector the step that suits it, since elements may differ in scale by many orders of
+magnitude, and measures for each how noisy it is, which error its derivative has, and whether it has a kink.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Curve", "Slope", "differentiate"]
+
+Array = np.ndarray[Any, Any]
+Curve = Callable[[Any], Array]
+
+FIRST, LAST = 2.0**-5, 2.0**-44  # the largest step and the smallest, relative to the direction
+LEVELS = 5  # how many steps are tried in any case, each half of the one before
+COLUMNS = 5  # how far differences are extrapolated towards a step of zero
+GOAL = 1e-9  # relative error that is good enough
+NEAR, FAR = 2.0**-44, 2.0**-23  # distances of the points whose scatter is the noise
+NOISE_POINTS = 4  # as many on each side
+CERTAIN = 30.0  # how far a jump of the slope must rise above the noise to be taken for a kink
+
+
+@dataclass(frozen=True)
+class Slope:
+    """The derivative of a curve at zero, element by element.
+
+    Attributes
+    ----------
+    value : ndarray
+        The derivative; at a kink, the mean of the slopes to both sides.
+    error : ndarray
+        How far it may be off.
+    step : ndarray
+        The step that the value comes from.
+    noise : ndarray
+        How much the curve itself scatters, by rounding or otherwise.
+    left, right : ndarray
+        The slopes to both sides, which differ at a kink.
+    kinked : ndarray of bool
+        Where they do.
+    """
+
+    value: Array
+    error: Array
+    step: Array
+    noise: Array
+    left: Array
+    right: Array
+    kinked: Array
+
+
+def differentiate(
+    curve: Curve, *, eps: Array | float = 2.0**-52, farthest: float = 1.0, complex_step: bool = False
+) -> Slope:
+    """Differentiate a curve at zero.
+
+    Central differences at smaller and smaller steps are extrapolated to a step of zero (Richardson, by Neville's
+    scheme), and each element takes the extrapolation that moved least (Ridders), plus what the measured noise does to
+    it. Steps shrink until all elements are good enough or drown in noise; where noise is what limits, larger
+    directions are tried.
+
+    Parameters
+    ----------
+    curve : callable
+        From a distance to a vector, always of the same length. What it cannot compute may be NaN.
+    eps : float or ndarray
+        The relative rounding error of each element.
+    farthest : float
+        How many times larger than the direction steps may become where noise asks for it.
+    complex_step : bool
+        Try an imaginary step as well, which loses nothing to rounding, and use it where it confirms the differences.
+
+    Returns
+    -------
+    Slope
+        The derivative of each element, with its error.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> slope = differentiate(lambda t: np.exp([t, 3 * t]))
+    >>> slope.value.round(9)
+    array([1., 3.])
+    >>> bool(np.all(slope.error < 1e-9))
+    True
+    """
+    with np.errstate(all="ignore"):
+        origin, ahead, behind = curve(0.0), curve(FIRST), curve(-FIRST)
+        moves = (ahead != origin) | (behind != origin)
+        if 2 * np.sum(moves) < moves.size:
+            # Most elements stand still, as they do when few inputs move: see to the others alone.
+            eps = np.broadcast_to(eps, origin.shape)
+            found = _differentiate(lambda t: curve(t)[moves], eps[moves], farthest, complex_step)
+            return _with_still_ones(found, moves, eps * np.abs(origin) / 2)
+        return _differentiate(curve, eps, farthest, complex_step)
+
+
+def _differentiate(curve: Curve, eps: Array | float, farthest: float, complex_step: bool) -> Slope:
+    origin = curve(0.0)
+    noise = _noise(curve, origin, eps)
+    best = _descend(curve, origin, noise, 1.0)
+    scale = 1.0
+    while scale < farthest and np.any(_limited_by_noise(best)):
+        scale = min(scale * 32, farthest)
+        best = _better(best, _descend(curve, origin, noise, scale))
+    if complex_step and origin.dtype.kind == "f" and np.any(best.error > 1e-6 * np.abs(best.value)):
+        best = _with_complex_step(curve, origin, best)
+    return best
+
+
+def _with_still_ones(slope: Slope, moves: Array, noise: Array) -> Slope:
+    """The slopes of all elements, from those of the elements that move."""
+
+    def filled(found: Array, others: Any) -> Array:
+        result: Array = np.broadcast_to(np.asarray(others, found.dtype), moves.shape).copy()
+        result[moves] = found
+        return result
+
+    value, left, right = (filled(found, 0) for found in (slope.value, slope.left, slope.right))
+    error, step = filled(slope.error, 2 * noise / FIRST), filled(slope.step, FIRST)
+    return Slope(value, error, step, filled(slope.noise, noise), left, right, filled(slope.kinked, False))
+
+
+def _noise(curve: Curve, origin: Array, eps: Array | float) -> Array:
+    """The standard deviation of the curve around a smooth line, but at least half a unit in the last place.
+
+    Third differences of neighbouring points hold nothing but noise (Hamming; J. Moré and S. Wild, "Estimating
+    computational noise", 2011). The points lie close together, so that a curve may bend sharply. But one that was
+    rounded to few digits on its way stands still from so close, and shows its noise from further away.
+    """
+    unit = 64 * float(np.max(eps, initial=0))
+    near, moves = _scatter(curve, origin, max(NEAR, unit))
+    size = np.abs(origin)
+    if not np.all(moves):
+        far, _ = _scatter(curve, origin, max(FAR, unit))
+        near = np.where(moves, near, np.fmax(near, far))
+    return np.fmax(near, np.asarray(eps) * size / 2)
+
+
+def _scatter(curve: Curve, origin: Array, step: float) -> tuple[Array, Array]:
+    """How much points at this distance scatter, and where they move by more than that.
+
+    The median of several differences, so that a kink between two of the points does not count.
+    """
+    ahead, behind = ([curve(sign * j * step) for j in range(1, NOISE_POINTS + 1)] for sign in (1, -1))
+    thirds = [np.abs(np.diff(points, n=3, axis=0)) / np.sqrt(20) for points in ([origin, *ahead], [origin, *behind])]
+    scatter = np.median(np.concatenate(thirds), axis=0)
+    return scatter, np.abs(ahead[-1] - behind[-1]) > 8 * scatter
+
+
+def _descend(curve: Curve, origin: Array, noise: Array, scale: float) -> Slope:
+    """Smaller and smaller steps, until nothing is gained any more."""
+    value, step = np.full_like(origin, np.nan), np.full(origin.shape, np.nan)
+    error = np.full(origin.shape, np.inf)
+    left, right = value.copy(), value.copy()
+    bend = np.full(origin.shape, np.inf)  # how much the slopes to both sides differ
+    kinked = np.zeros(origin.shape, bool)
+    steps: list[float] = []
+    above: list[Array] = []
+    h = FIRST * scale
+    while True:
+        ahead, behind = curve(h), curve(-h)
+        steps.append(h)
+        row = [(ahead - behind) / (2 * h)]
+        rounding = 2 * noise / h
+        for j, coarser in enumerate(above[:COLUMNS], start=1):
+            refined = row[-1] + (row[-1] - coarser) / ((steps[-1 - j] / h) ** 2 - 1)
+            moved = np.fmax(np.abs(refined - row[-1]), np.abs(refined - coarser)) + rounding
+            # Steps longer than the features of a curve may agree by chance. The first extrapolation from shorter ones,
+            # which is nearly as good as it says, tells.
+            gains = (moved < error) | ((np.abs(refined - value) > 4 * moved) if j == 1 else False)
+            value, error = np.where(gains, refined, value), np.where(gains, moved, error)
+            step = np.where(gains, h, step)
+            row.append(refined)
+        above = row
+        to_left, to_right = (origin - behind) / h, (ahead - origin) / h
+        before, bend = bend, np.abs(to_right - to_left)
+        resolved = bend > CERTAIN * rounding
+        # Of a smooth curve the bend shrinks with the step; only a kink at zero itself lets it stay.
+        kinked = np.where(before > 2 * CERTAIN * rounding, resolved & (bend > 0.85 * before), kinked)
+        update = resolved | np.isnan(left)
+        left, right = np.where(update, to_left, left), np.where(update, to_right, right)
+        if len(steps) >= LEVELS:
+            waiting = (error > GOAL * np.abs(value)) & (error > 4 * rounding) | (kinked & resolved)
+            waiting |= np.abs(row[0] - value) > 4 * rounding + 1e-3 * np.abs(value)
+            if h <= LAST * scale or not np.any(waiting):
+                break
+            h /= 2 if len(steps) < 2 * LEVELS else 8
+        else:
+            h /= 2
+    kinked &= ~np.isnan(left) & ~np.isnan(right)
+    return Slope(value, error, step, noise, np.where(kinked, left, value), np.where(kinked, right, value), kinked)
+
+
+def _limited_by_noise(slope: Slope) -> Array:
+    rounding = 4 * slope.noise / slope.step
+    limited: Array = ~slope.kinked & (slope.error > 1e-6 * np.abs(slope.value)) & (slope.error < 4 * rounding)
+    return limited
+
+
+def _better(a: Slope, b: Slope) -> Slope:
+    gains = (b.error < a.error) & ~a.kinked & ~b.kinked & (np.abs(b.value - a.value) <= 4 * a.error)
+
+    def pick(name: str) -> Array:
+        picked: Array = np.where(gains, getattr(b, name), getattr(a, name))
+        return picked
+
+    return Slope(*(pick(name) for name in ("value", "error", "step", "noise", "left", "right", "kinked")))
+
+
+def _with_complex_step(curve: Curve, origin: Array, slope: Slope) -> Slope:
+    """Derivatives from imaginary steps, wherever they are better and the differences confirm them.
+
+    The differences have to be good for something, or a function that takes no complex numbers seriously, as np.abs,
+    would pass as constant.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            ends = [(curve(1j * h), h) for h in (1e-20, 3e-22)]
+    except Exception:
+        return slope  # the function takes no complex numbers, and may say so in any way
+    if any(end.dtype.kind != "c" for end, _ in ends):
+        return slope
+    first, second = (end.imag / h for end, h in ends)
+    error = 4 * np.abs(first - second) + 2.0**-48 * np.abs(first)
+    gains = (
+        ~slope.kinked
+        & (np.abs(ends[0][0].real - origin) <= 10 * slope.noise)
+        & (np.abs(first - slope.value) <= 4 * slope.error)
+        & (slope.error < 0.05 * np.abs(first))
+        & (error < slope.error)
+        & (slope.error > GOAL * np.abs(first))
+    )
+
+    def replaced(old: Array, new: Any) -> Array:
+        return np.where(gains, new, old)
+
+    value, step = replaced(slope.value, first), replaced(slope.step, 1e-20)
+    left, right = replaced(slope.left, first), replaced(slope.right, first)
+    return Slope(value, replaced(slope.error, error), step, slope.noise, left, right, slope.kinked)

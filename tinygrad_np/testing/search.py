@@ -1,0 +1,388 @@
+"""Finding the wrong derivatives of a problem: random projections say that there are some, bisection says which.
+
+One projection compares a number: how a random combination of the outputs changes along a random direction in the
+inputs, by differences and by the gradient. For one wrong derivative among many to show, nothing else may drown it.
+So outputs are weighed by how much they change, directions by how large the inputs are, inputs whose shares in the
+result differ by orders of magnitude are checked apart, and the tolerance is what was measured: noise and error of each
+output's differences, and nothing proportional to the number of elements.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+
+from tinygrad_np.testing.numerical import Slope, differentiate
+from tinygrad_np.testing.problem import Problem, random_like
+from tinygrad_np.testing.report import Kink, Mistake
+
+__all__ = ["Search"]
+
+Array = np.ndarray[Any, Any]
+Direction = dict[int, Array]  # for some of the inputs, by position
+
+SAFETY = 10.0  # how many times the estimated error of a numerical derivative is allowed
+ROUNDING = 64.0  # how many roundings of each term the gradient may have suffered
+PROJECTIONS = 2  # how many combinations of the outputs each direction is checked with
+BAND = 1e-3  # elements whose shares in the result differ by more than this are checked apart
+SINGLY = 16  # up to how many elements are looked at one by one rather than bisected
+KINKS = 64  # how many kinks are looked for before they are judged together
+BUDGET = 400  # directions tried on the way to the wrong elements of one input
+
+
+@dataclass
+class Search:
+    """One search, at one point.
+
+    Parameters
+    ----------
+    problem : Problem
+        What to check.
+    arrays : list of ndarray
+        Where: as wide as differences should be computed.
+    rng : numpy.random.Generator
+        Where projections and directions come from.
+    rtol : float
+        Relative error that counts as none.
+    most : int
+        After how many mistakes to stop.
+    complex_step : bool
+        Whether imaginary steps may be tried.
+    """
+
+    problem: Problem
+    arrays: list[Array]
+    rng: np.random.Generator
+    rtol: float = 1e-7
+    most: int = 6
+    complex_step: bool = True
+    mistakes: list[Mistake] = field(default_factory=list)
+    kinks: dict[tuple[int, int], Kink] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.values, self.pull = self.problem.pullback([x.copy() for x in self.arrays])
+        self.eps = max((float(np.finfo(x.dtype).eps) for x in self.arrays), default=0.0)
+        out_eps = [np.full(y.size, max(self.eps, float(np.finfo(y.dtype).eps))) for y in self.values]
+        self.out_eps = np.concatenate([*out_eps, np.zeros(0)])
+        self.origin = self._flat(self.problem.outputs(self.arrays))
+        self.scales = [_scales(x) for x in self.arrays]
+        real = all(a.dtype.kind == "f" for a in (*self.arrays, *self.values))
+        self.complex_step = self.complex_step and real
+
+    # ------------------------------------------------------------------------------------------------------ the search
+
+    def run(self, progress: Callable[[Sequence[Any]], Any] = iter) -> None:
+        """Look at everything."""
+        if not self.origin.size or not any(x.size for x in self.arrays):
+            return
+        self._weigh()
+        groups = [(j, band) for j in range(len(self.arrays)) for band in self._bands(j)]
+        for j, elements in progress(groups):
+            if len(self.mistakes) < self.most:
+                self._check(j, elements)
+        self.mistakes.sort(key=lambda mistake: -mistake.relative)
+
+    def _weigh(self) -> None:
+        """Choose the combinations of outputs, each output weighed by how much it changes, and pull them back."""
+        everywhere = {j: self._direction(j, np.arange(x.size)) for j, x in enumerate(self.arrays)}
+        slope = self._slope(everywhere, complex_step=False)
+        size = np.fmax(np.abs(slope.left), np.abs(slope.right))
+        size = np.fmax(size, 1e5 * np.where(np.isfinite(slope.error), slope.error, 0))
+        usable = np.isfinite(self.origin) & np.isfinite(size)
+        if not np.all(usable):
+            self.notes.append(f"{np.sum(~usable)} outputs are not finite, or have no finite derivative: left out")
+        size = np.where(usable & (size > 0), size, 0)
+        weights = np.where(usable, 1 / np.where(size > 0, size, np.max(size) or 1.0), 0)
+        self.cotangents = [weights * random_like(self.origin, self.rng) for _ in range(PROJECTIONS)]
+        self.slopes = [self._pulled(g) for g in self.cotangents]
+
+    def _bands(self, j: int) -> Iterator[Array]:
+        """The elements of one input, in groups of similar shares in the result; those without a share by themselves."""
+        share = self.scales[j] * np.max([np.abs(s[j]).ravel() for s in self.slopes], axis=0)
+        movable = self.scales[j] > 0
+        if not np.all(movable):
+            self.notes.append(f"{np.sum(~movable)} elements of {self.problem.names[j]} are not finite: left out")
+        if not np.any(movable):
+            return
+        share = np.where(np.isfinite(share), share, np.inf)
+        finite = share[np.isfinite(share)]
+        top = np.max(finite, initial=0.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            band = np.clip(np.floor(np.log(share / (top or 1.0)) / np.log(BAND) + 1e-9), -1, 4)
+        band = np.where(share == 0, 5, band)
+        for number in np.unique(band[movable]):
+            yield np.flatnonzero(movable & (band == number))
+
+    def _check(self, j: int, elements: Array) -> None:
+        """Check the derivatives with respect to some elements of one input together, and go into what is wrong."""
+        slope = self._slope({j: (v := self._direction(j, elements))})
+        if np.any(slope.kinked):
+            found = set(self._bisect(j, elements, self._bend, KINKS))
+            for element in found:
+                self._confirm(j, element)
+            elements = np.array([e for e in elements if e not in found], int)
+            if not elements.size:
+                return
+            slope = self._slope({j: (v := self._direction(j, elements))})
+        if self._mismatch(j, v, slope) <= 1:
+            return
+        room = self.most - len(self.mistakes)
+        suspects = list(self._bisect(j, elements, self._suspicion, room))
+        if sum(self._confirm(j, element) for element in suspects) == 0 and not self._kinks_among(j, suspects):
+            self._confirm_direction(j, elements)
+
+    def _bisect(self, j: int, elements: Array, score: Callable[[int, Array], float], most: int) -> Iterator[int]:
+        """Elements that score above 1 by themselves: halves of what scores above 1, the highest score first."""
+        if elements.size <= SINGLY:
+            scored = sorted(((score(j, elements[i : i + 1]), int(e)) for i, e in enumerate(elements)), reverse=True)
+            yield from [e for s, e in scored if s > 1][:most]
+            return
+        queue: list[tuple[float, int, Array]] = [(-np.inf, 0, elements)]
+        tried = 0
+        while queue and most and tried < BUDGET:
+            _, _, part = heapq.heappop(queue)
+            if part.size == 1:
+                most -= 1
+                yield int(part[0])
+                continue
+            for half in np.array_split(part, 2):
+                tried += 1
+                found = score(j, half)
+                if found > 1:
+                    heapq.heappush(queue, (-found, tried, half))
+
+    def _suspicion(self, j: int, elements: Array) -> float:
+        v = self._direction(j, elements)
+        return self._mismatch(j, v, self._slope({j: v}))
+
+    def _bend(self, j: int, elements: Array) -> float:
+        slope = self._slope({j: self._direction(j, elements)}, complex_step=False)
+        return 2.0 if np.any(slope.kinked) else 0.0
+
+    def _kinks_among(self, j: int, elements: Sequence[int]) -> bool:
+        return any((j, element) in self.kinks for element in elements)
+
+    # ------------------------------------------------------------------------------------------------- the comparisons
+
+    def _mismatch(self, j: int, v: Array, slope: Slope) -> float:
+        """How far the gradient is from the differences, in units of what can be expected; above 1 is suspicious."""
+        worst = 0.0
+        for g, s in zip(self.cotangents, self.slopes, strict=True):
+            low, high, error = _projected(g, slope)
+            terms = _real_product(s[j], v)
+            if not np.isfinite(error) or not (np.isfinite(low) and np.isfinite(high)):
+                continue
+            analytic = float(np.sum(terms))
+            if not np.isfinite(analytic):
+                return np.inf
+            size = float(np.sqrt(np.sum(terms**2)))
+            tolerance = SAFETY * error + 0.1 * self.rtol * size + ROUNDING * self.eps * float(np.sum(np.abs(terms)))
+            off = max(low - analytic, analytic - high, 0.0)
+            if off > tolerance > 0:
+                tolerance += SAFETY * abs(float(np.sum(_real_product(self._again(g)[j], v))) - analytic)
+            worst = max(worst, off / tolerance if tolerance else np.inf if off else 0.0)
+        return worst
+
+    def _again(self, g: Array) -> list[Array]:
+        """The gradients once more, rounded otherwise."""
+        return [s / 1.37 for s in self._pulled(1.37 * g)]
+
+    def _confirm(self, j: int, element: int) -> bool:
+        """Compare the derivatives with respect to one element with all outputs, and note those that are wrong."""
+        wrong = False
+        x = self.arrays[j]
+        scale = self.scales[j][element]
+        for unit in (1, 1j) if x.dtype.kind == "c" else (1,):
+            direction = np.zeros(x.shape, x.dtype)
+            direction.flat[element] = scale * unit
+            slope = self._slope({j: direction})
+            if np.any(slope.kinked):
+                self._note_kink(j, element, scale, slope)
+            for output, part in self._wrong_outputs(j, element, direction, slope):
+                wrong |= self._note_mistake(j, element, unit, scale, slope, output, part)
+        return wrong
+
+    def _wrong_outputs(self, j: int, element: int, v: Array, slope: Slope, most: int = 2) -> list[tuple[int, complex]]:
+        """The outputs, real or imaginary part, whose derivative with respect to one element is the furthest off."""
+        usable = np.flatnonzero((self.cotangents[0] != 0) & np.isfinite(slope.error))
+        parts = (1, 1j) if self.origin.dtype.kind == "c" else (1,)
+        queue = [(-np.inf, i, part, usable) for i, part in enumerate(parts)]
+        found: list[tuple[int, complex]] = []
+        count = len(parts)
+        while queue and len(found) < most and count < BUDGET:
+            _, _, part, outputs = heapq.heappop(queue)
+            if outputs.size == 1 and np.isfinite(_):
+                found.append((int(outputs[0]), part))
+                continue
+            for half in np.array_split(outputs, 2) if outputs.size > 1 else [outputs]:
+                count += 1
+                g = np.zeros_like(self.origin)
+                g[half] = np.abs(self.cotangents[0][half]) * random_like(self.origin[half].real, self.rng) * part
+                low, high, error = _projected(g, slope)
+                analytic = float(np.sum(_real_product(self._pulled(g)[j], v)))
+                off = max(low - analytic, analytic - high, 0.0) if np.isfinite(analytic) else np.inf
+                tolerance = SAFETY * error + self.rtol * max(abs(low), abs(high), abs(analytic) if off < np.inf else 0)
+                if off > tolerance:
+                    heapq.heappush(queue, (-off / tolerance if tolerance else -1e300, count, part, half))
+        return found
+
+    def _note_mistake(
+        self, j: int, element: int, unit: complex, scale: float, slope: Slope, output: int, part: complex
+    ) -> bool:
+        """Note one wrong derivative, if it is wrong by more than the gradient's own rounding; says whether it is."""
+        g = np.zeros_like(self.origin)
+        g[output] = part
+        analytic = float(_real_product(self._pulled(g)[j].ravel()[element], np.array(unit)))
+        again = float(_real_product(self._again(g)[j].ravel()[element], np.array(unit)))
+        low, high, error = (value / scale for value in _projected(g, slope))
+        numerical = float(np.clip(analytic, low, high)) if np.isfinite(analytic) else (low + high) / 2
+        numerical = low if analytic < low else high if analytic > high else numerical
+        allowed = SAFETY * (error + abs(analytic - again)) + self.rtol * max(abs(numerical), abs(analytic))
+        if abs(analytic - numerical) <= allowed:
+            return False
+        index = tuple(int(i) for i in np.unravel_index(element, self.arrays[j].shape))
+        self.mistakes.append(
+            Mistake(
+                input=_part(_element(self.problem.names[j], index), unit, self.arrays[j]),
+                output=_part(self._output_name(output), part, self.origin),
+                index=index,
+                analytic=analytic,
+                numerical=numerical,
+                uncertainty=error,
+                step=float(slope.step[output] * scale),
+                noise=float(slope.noise[output]),
+                dtype=self.problem.arrays[j].dtype,
+            )
+        )
+        return True
+
+    def _note_kink(self, j: int, element: int, scale: float, slope: Slope) -> None:
+        jump = np.where(slope.kinked, np.abs(slope.right - slope.left), -1)
+        k = int(np.argmax(jump))
+        index = tuple(int(i) for i in np.unravel_index(element, self.arrays[j].shape))
+        left, right = (float(np.real(side[k])) / scale for side in (slope.left, slope.right))
+        self.kinks.setdefault((j, element), Kink(_element(self.problem.names[j], index), left, right))
+
+    def _confirm_direction(self, j: int, elements: Array) -> None:
+        """What no element shows by itself counts only if it is large, and so along another direction as well."""
+        for _ in range(2):
+            v = self._direction(j, elements)
+            slope = self._slope({j: v}, complex_step=False)
+            if self._mismatch(j, v, slope) <= 10:
+                return
+        g = self.cotangents[0]
+        low, high, error = _projected(g, slope)
+        analytic = float(np.sum(_real_product(self.slopes[0][j], v)))
+        self.mistakes.append(
+            Mistake(
+                input=f"{self.problem.names[j]}, along a random direction",
+                output=f"a random combination of {self.problem.call_text()}",
+                index=None,
+                analytic=analytic,
+                numerical=(low + high) / 2,
+                uncertainty=error,
+                step=float(np.nanmedian(slope.step)),
+                noise=float(np.nanmax(slope.noise)),
+                dtype=self.problem.arrays[j].dtype,
+            )
+        )
+
+    # ------------------------------------------------------------------------------------------------ what it stands on
+
+    def _direction(self, j: int, elements: Array) -> Array:
+        """A random direction in which only some elements of an input move, each by about its own size."""
+        x = self.arrays[j]
+        v = np.zeros(x.size, x.dtype)
+        v[elements] = random_like(v[elements], self.rng) * self.scales[j][elements]
+        return cast(Array, v.reshape(x.shape))
+
+    def _slope(self, direction: Direction, complex_step: bool = True) -> Slope:
+        largest = max((float(np.max(np.abs(v), initial=0)) for v in direction.values()), default=0.0)
+
+        def curve(t: Any) -> Array:
+            if t == 0:
+                return self.origin
+            arrays = list(self.arrays)
+            for j, v in direction.items():
+                moved = arrays[j] + t * v
+                arrays[j] = np.asarray(moved if isinstance(t, complex) else moved.astype(v.dtype, copy=False))
+            try:
+                found = self._flat(self.problem.outputs(arrays))
+            except Exception:
+                if isinstance(t, complex):
+                    raise
+                found = None  # outside of where the function is defined
+            return found if found is not None and found.size == self.origin.size else np.full_like(self.origin, np.nan)
+
+        return differentiate(
+            curve,
+            eps=self.out_eps,
+            farthest=max(1.0, 1 / largest) if largest else 1.0,
+            complex_step=self.complex_step and complex_step,
+        )
+
+    def _pulled(self, g: Array) -> list[Array]:
+        with np.errstate(all="ignore"):
+            return self.pull(self._unflat(g))
+
+    def _flat(self, outputs: Sequence[Array]) -> Array:
+        kind = np.result_type(np.float64, *(y.dtype for y in outputs))
+        return np.concatenate([*(np.ravel(y).astype(kind) for y in outputs), np.zeros(0, kind)])
+
+    def _unflat(self, g: Array) -> list[Array]:
+        parts, start = [], 0
+        for y in self.values:
+            part = g[start : start + y.size].reshape(y.shape)
+            parts.append((part if y.dtype.kind == "c" else part.real).astype(y.dtype))
+            start += y.size
+        return parts
+
+    def _output_name(self, flat: int) -> str:
+        for i, y in enumerate(self.values):
+            if flat < y.size:
+                name = self._whole_output(i)
+                return _element(name, tuple(int(k) for k in np.unravel_index(flat, y.shape)))
+            flat -= y.size
+        raise AssertionError("there is no such output")
+
+    def _whole_output(self, i: int) -> str:
+        several = len(self.values) > 1 or getattr(self.problem, "outputs_named", None)
+        return self.problem.call_text(output=i if several else None)
+
+
+def _projected(g: Array, slope: Slope) -> tuple[float, float, float]:
+    """How a combination of outputs changes: from where to where, between the slopes of kinks, and with which error."""
+    used = g != 0
+    g = g[used]
+    ends = [np.real(np.conj(g) * side[used]) for side in (slope.left, slope.right)]
+    error = np.abs(g) * slope.error[used]
+    low, high = (float(np.sum(pick(*ends))) for pick in (np.minimum, np.maximum))
+    return low, high, float(np.sqrt(np.sum(error**2)))
+
+
+def _real_product(a: Array, b: Array) -> Array:
+    return np.real(np.conj(a) * b)
+
+
+def _scales(x: Array) -> Array:
+    """How far each element may move: as far as its own size; and for zeros, that of the others. 0 if not at all."""
+    size = np.abs(x).ravel().astype(float)
+    finite = np.isfinite(size)
+    nonzero = size[finite & (size > 0)]
+    typical = float(np.median(nonzero)) if nonzero.size else 1.0
+    return np.where(finite, np.where(size > 0, np.maximum(size, 1e-6 * typical), typical), 0.0)
+
+
+def _element(name: str, index: tuple[int, ...]) -> str:
+    return f"{name}[{', '.join(map(str, index))}]" if index else name
+
+
+def _part(text: str, unit: complex, array: Array) -> str:
+    if array.dtype.kind != "c":
+        return text
+    return f"{text}.{'imag' if unit == 1j else 'real'}"
