@@ -35,7 +35,7 @@ def test_a_compiled_function_reads_and_writes_them_as_the_function_does():
     assert compiled.captures == 1
 
 
-def test_what_is_transient_need_not_be_written_back():
+def test_what_is_transient_is_not_written_back():
     scratch = np.zeros(2)
 
     def double(x):
@@ -45,7 +45,8 @@ def test_what_is_transient_need_not_be_written_back():
 
     compiled = tg.compile(double)
     np.testing.assert_array_equal(compiled(np.ones(2)), [3, 3])
-    np.testing.assert_array_equal(scratch, [0, 0])
+    np.testing.assert_array_equal(compiled(np.full(2, 5)), [11, 11])
+    assert "copyto" not in compiled.program.source
 
 
 def test_nested_dicts_become_one():
@@ -61,5 +62,5 @@ def test_arrays_come_in_the_order_of_ones_own():
 
 def test_everything_that_does_not_fit_is_listed():
     own = {"a": np.zeros(2), "b": np.zeros(())}
-    with pytest.raises(tg.errors.ShapeError, match=r"^load_state_dict of Dense: b is missing; c is not in the model; a"):
+    with pytest.raises(tg.errors.ShapeError, match="of Dense: b is missing; c is not in the model; a is"):
         fitting("Dense", "model", own, {"a": np.zeros(3), "c": 1.0})
