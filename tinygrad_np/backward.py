@@ -225,8 +225,11 @@ def _cut_off(g: Array, gradient: Array) -> Array:
     if not hasattr(gradient, "requires_grad"):
         return np.where(g, gradient, gradient.dtype.type(0))
     # The derivative with respect to g must survive where g is zero, so only what is not finite is cut.
+    finite = np.isfinite(gradient.data)
+    if isinstance(finite, np.ndarray | np.generic) and finite.all():
+        return gradient  # nothing to cut, nothing to record
     values = g if isinstance(g, np.ndarray | np.generic) else g.data
-    return np.where((values != 0) | np.isfinite(gradient.data), gradient, 0)
+    return np.where((values != 0) | finite, gradient, 0)
 
 
 def _fitted(gradient: Any, node: Node, parent: Node, rule: Rule) -> Array:
