@@ -8,7 +8,7 @@ from typing import Any
 __all__ = ["need"]
 
 
-def need(module: str, purpose: str) -> Any:
+def need(module: str, purpose: str, extra: str = "examples") -> Any:
     """Import a module that NumPy alone does not bring.
 
     Parameters
@@ -17,6 +17,8 @@ def need(module: str, purpose: str) -> Any:
         Dotted name, such as ``"matplotlib.figure"``.
     purpose : str
         What it is needed for, to begin the error with: "Drawing a figure".
+    extra : str
+        The extra of this library that installs it.
 
     Returns
     -------
@@ -44,4 +46,4 @@ def need(module: str, purpose: str) -> Any:
         if (error.name or "").partition(".")[0] != package:
             raise
         distribution = {"sklearn": "scikit-learn"}.get(package, package)
-        raise ImportError(f'{purpose} needs {distribution}: pip install "tinygrad_np[examples]"') from error
+        raise ImportError(f'{purpose} needs {distribution}: pip install "tinygrad_np[{extra}]"') from error
