@@ -97,6 +97,15 @@ OPTIMISERS = {
 }
 
 
+SCHEDULES = {
+    "constant": optim.Constant,
+    "step": lambda o: optim.StepDecay(o, every=30, factor=0.3),
+    "cosine": lambda o: optim.CosineDecay(o, steps=90, lowest=1e-3),
+    "warm-up": lambda o: optim.WarmUp(optim.CosineDecay(o, steps=80), steps=10),
+    "plateau": lambda o: optim.ReduceOnPlateau(o, factor=0.5, patience=3),
+}
+
+
 class TestTraining:
     """A whole step: forward, backward and update."""
 
@@ -128,6 +137,40 @@ class TestTraining:
             assert bits([p.data for p in model.parameters()]) == bits([p.data for p in eager.parameters()]), i
         assert bits([p.grad for p in model.parameters()]) == bits([p.grad for p in eager.parameters()])
         assert compiled.captures == 1
+
+    @pytest.mark.parametrize("name", SCHEDULES)
+    def test_a_schedule_and_clipping_are_part_of_the_step(self, name: str) -> None:
+        rng = np.random.default_rng(0)
+
+        def training() -> tuple[nn.Module, optim.Optimizer, Callable[[np.ndarray, np.ndarray], Any]]:
+            tg.manual_seed(0)
+            model = nn.Sequential(nn.Dense(20, 16), nn.ReLU(), nn.Dense(16, 4))
+            optimiser = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+            schedule = SCHEDULES[name](optimiser)
+
+            def step(x: np.ndarray, labels: np.ndarray) -> Any:
+                loss = nn.cross_entropy(model(x), labels)
+                optimiser.zero_grad()
+                loss.backward()
+                norm = optim.clip_grad_norm(model.parameters(), 0.5)
+                optim.clip_grad_value(model.parameters(), 0.1)
+                optimiser.step()
+                schedule.step(*[loss] * isinstance(schedule, optim.ReduceOnPlateau))
+                return loss, norm
+
+            return model, optimiser, step
+
+        (eager, eager_optimiser, eager_step), (model, optimiser, step) = training(), training()
+        compiled = tg.compile(step)
+        rates = set()
+        for i in range(100):
+            x, labels = rng.random((32, 20), np.float32), rng.integers(0, 4, 32)
+            assert bits(compiled(x, labels)) == bits(eager_step(x, labels)), i
+            assert bits([p.data for p in model.parameters()]) == bits([p.data for p in eager.parameters()]), i
+            assert optimiser.lr == eager_optimiser.lr
+            rates.add(optimiser.lr)
+        assert compiled.captures == 1
+        assert (len(rates) > 2) == (name != "constant")
 
     def test_gradients_accumulate_as_in_the_eager_loop(self) -> None:
         def accumulating() -> tuple[tg.Tensor, Callable[[np.ndarray], None]]:
