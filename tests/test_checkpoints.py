@@ -274,13 +274,34 @@ def test_without_the_package_the_extra_is_named(tmp_path, monkeypatch):
 
 
 PROGRAM = """
-import os, sys
+import contextlib, os, signal, sys
 import numpy as np
 import tinygrad_np as tg
 from tinygrad_np.data import Loader, RandomShift
+from tinygrad_np import saving
 from tinygrad_np.saving import load_checkpoint, save_checkpoint
 
-path, final, epochs = sys.argv[1], sys.argv[2], 6
+path, final, epochs, deadly = sys.argv[1], sys.argv[2], 6, int(sys.argv[3])
+write = saving.atomic_write
+
+@contextlib.contextmanager
+def fatal_write(path):
+    "The deadly-th file to be written is only half there when the process ends."
+    global deadly
+    deadly -= 1
+    with write(path) as file:
+        yield Half(file) if deadly == 0 else file
+
+class Half:
+    def __init__(self, file):
+        self.file = file
+
+    def write(self, content):
+        self.file.write(content[: len(content) // 2])
+        self.file.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+saving.atomic_write = fatal_write
 tg.manual_seed(3)
 rng = np.random.default_rng(4)
 images, labels = rng.random((40, 4, 4), np.float32), rng.integers(0, 3, 40)
@@ -316,9 +337,10 @@ def test_a_run_killed_at_random_moments_ends_with_the_bits_of_the_run_never_stop
     program.write_text(textwrap.dedent(PROGRAM))
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
 
-    def start(name):
-        arguments = [sys.executable, str(program), str(tmp_path / f"{name}{suffix}"), str(tmp_path / f"{name}-end.npz")]
-        return subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE)
+    def start(name, deadly=0):
+        files = [tmp_path / f"{name}{suffix}", tmp_path / f"{name}-end.npz"]
+        arguments = [sys.executable, program, *files, deadly]
+        return subprocess.Popen(list(map(str, arguments)), env=environment, stdout=subprocess.PIPE)
 
     began = time.monotonic()
     with start("whole") as process:
@@ -328,15 +350,16 @@ def test_a_run_killed_at_random_moments_ends_with_the_bits_of_the_run_never_stop
     working = time.monotonic() - ready
 
     moments = random.Random(6)
-    kills = 0
+    kills, deaths = 0, iter([1, 12, 1, 30])  # in which of its writes each of these runs is killed
     while not (tmp_path / "killed-end.npz").exists():
         assert time.monotonic() - began < 300
-        with start("killed") as process:
+        deadly = next(deaths, 0)
+        with start("killed", deadly) as process:
             process.stdout.readline()
-            if kills < 6:
-                time.sleep(moments.uniform(0, working / 5))
+            if not deadly and kills < 8:
+                time.sleep(moments.uniform(0, working / 8))
                 process.send_signal(signal.SIGKILL)
-            kills += process.wait(timeout=60) == -signal.SIGKILL
-    assert kills >= 3
-    # What a kill leaves behind is at most half a file under a temporary name, and never under the checkpoint's.
+            assert process.wait(timeout=60) in (0, -signal.SIGKILL)
+            kills += process.returncode != 0
+    assert kills >= 6
     assert (tmp_path / "killed-end.npz").read_bytes() == (tmp_path / "whole-end.npz").read_bytes()
