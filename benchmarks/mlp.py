@@ -50,7 +50,7 @@ class Hand:
 
     def _backward(self, rows: np.ndarray) -> tuple[float, list[np.ndarray]]:
         problem, parameters = self.problem, self.parameters
-        x, labels, n = problem.images[rows], problem.labels[rows], len(rows)
+        x, labels, n = problem.images.take(rows, axis=0), problem.labels.take(rows), len(rows)
         inputs = [x]
         for i in range(0, len(parameters), 2):
             z = inputs[-1] @ parameters[i] + parameters[i + 1]
