@@ -346,6 +346,15 @@ def test_backward_after_an_update_in_place_raises(loss: Callable[..., Any]) -> N
     assert x.grad is not None
 
 
+def test_an_update_before_a_call_does_not_matter_to_it() -> None:
+    x, z = leaf(), leaf()
+    updated_in_place(x)
+    loss = np.sum(x * x) + np.sum(z)
+    updated_in_place(z)
+    loss.backward()
+    np.testing.assert_array_equal(x.grad, 2 * x.data)
+
+
 def test_an_update_of_another_leaf_is_noticed_too() -> None:
     x, z = leaf(), leaf()
     loss = np.sum(x * z)
@@ -391,10 +400,12 @@ PASSING_ON = {
 
 
 @pytest.mark.parametrize("function", PASSING_ON.values(), ids=PASSING_ON)
-@pytest.mark.parametrize("how", ["backward", "gradients"])
+@pytest.mark.parametrize("how", ["backward", "gradients", "intermediate"])
 def test_gradients_are_nobody_elses_memory(function: Callable[..., Any], how: str) -> None:
     x, z = leaf(np.arange(4.0).reshape(2, 2)), leaf(np.ones((2, 2)))
     cotangent = np.full((2, 2), 3.0)
+    if how == "intermediate":
+        x, z = x * 1, z * 1
     y = function(x, z)
     if how == "backward":
         y.backward(cotangent, retain_graph=True)

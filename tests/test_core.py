@@ -503,6 +503,14 @@ def test_everything_numpy_offers_on_arrays_is_there_or_says_what_to_write() -> N
                 getattr(x, name)
 
 
+def test_public_attributes_are_those_of_arrays_and_a_few_more() -> None:
+    own = {"backward", "detach", "door", "grad", "is_leaf", "mark_updated", "precedence", "requires_grad"}
+    assert {name for name in dir(Tensor) if not name.startswith("__") and not hasattr(np.ndarray, name)} == {
+        *own,
+        *("_node", "_rebind", "_refuse_storing", "_value"),
+    }
+
+
 def test_an_attribute_that_no_array_has() -> None:
     with pytest.raises(AttributeError, match="a tensor has no attribute 'shpae'"):
         _ = leaf().shpae

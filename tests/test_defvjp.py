@@ -188,6 +188,12 @@ class TestPrimitive:
         assert by_x.tolist() == [[3], [3]]
         assert by_z.tolist() == [2, 2, 2]
 
+    def test_gradients_of_elementwise_functions_have_the_shape_of_the_output(self) -> None:
+        """One that only happens to broadcast from its input's shape is an error, and not summed over."""
+        doubled = tg.defvjp(lambda x, z: x + z, lambda g, _y, _x, _z: np.ones(2), tg.zero, elementwise=True)
+        with pytest.raises(RuleError, match=r"returned shape \(2,\) for an input of shape \(1,\)"):
+            doubled(leaf([1.0]), np.ones(3)).backward(np.ones(3))
+
     def test_functions_that_are_not_elementwise_have_not(self) -> None:
         product = tg.defvjp(lambda x, z: x * z, lambda g, _y, _x, z: g * z, lambda g, _y, x, _z: g * x)
         with pytest.raises(RuleError, match=r"returned shape \(3,\) for an input of shape \(1,\)"):
@@ -286,9 +292,23 @@ class TestSeveralOutputs:
         assert (by_a.tolist(), by_b.tolist()) == ([6.0], [4.0])
 
     def test_kept_outputs_are_a_tuple(self) -> None:
-        f = tg.defvjp(lambda x: (np.exp(x), np.exp(2 * x)), lambda g, y, _x: g[0] * y[0] + 2 * g[1] * y[1])
+        def rule(g: Any, y: Any, _x: Any) -> Any:
+            return sum(k * g[k - 1] * y[k - 1] for k in (1, 2) if g[k - 1] is not None)
+
+        f = tg.defvjp(lambda x: (np.exp(x), np.exp(2 * x)), rule)
         a, b = f(x := leaf([0.5]))
         np.testing.assert_allclose(tg.gradients(a + b, x), np.exp(0.5) + 2 * np.exp(1.0))
+        third = tg.grad(tg.grad(tg.grad(lambda x: f(x)[0] * f(x)[1])))
+        np.testing.assert_allclose(third(0.5), 27 * np.exp(1.5))
+
+    def test_outputs_that_the_rule_does_not_name_are_not_kept(self) -> None:
+        for rule, alive in ((lambda g, _y, _x: g[0], False), (lambda g, y, _x: g[0] * y[1], True)):
+            f = tg.defvjp(lambda x: (x + 1, x + 2), rule)
+            a, b = f(leaf())
+            watched = weakref.ref(b.data)
+            del b
+            assert (watched() is not None) is alive
+            assert a.requires_grad
 
 
 @pytest.mark.usefixtures("scratch_table")
@@ -362,19 +382,21 @@ class TestMemory:
     def test_what_a_rule_names_is_kept(self, rule: Callable[..., Any], alive: tuple[bool, bool, bool]) -> None:
         assert self.kept(rule) == alive
 
-    def test_what_only_the_rule_of_another_argument_names_is_not_kept(self) -> None:
-        f = tg.defvjp(lambda x, z: x * z, lambda g, _y, _x, z: g * z, lambda g, _y, x, _z: g * x)
-        big = tg.tensor(np.ones(3))
-        watched = weakref.ref(big.data)
-        z = leaf()
-        y = f(z, big)  # needs big
-        assert watched() is not None
-        y = f(big, z)
-        del big
-        assert watched() is not None  # the rule of z names it
-        y = f(tg.tensor(np.ones(3)), 2.0)
-        assert not y.requires_grad
-        assert watched() is None
+    def test_what_only_the_rule_of_a_constant_names_is_not_kept(self) -> None:
+        product = tg.defvjp(lambda x, z: x * z, lambda g, _y, _x, z: g * z, lambda g, _y, x, _z: g * x)
+        for multiply in (product, np.multiply):
+            tracked, constant = leaf() + 0.0, tg.tensor([4.0, 5.0, 6.0])
+            for arguments in ((tracked, constant), (constant, tracked)):
+                y = multiply(*arguments)
+                inputs = y._node.inputs
+                assert [x is t.data for x, t in zip(inputs, arguments, strict=True)] == [
+                    t is constant for t in arguments
+                ]
+
+    def test_a_sum_keeps_neither_of_its_terms(self) -> None:
+        for arguments in ((leaf(), np.ones(3)), (np.ones(3), leaf()), (leaf(), leaf())):
+            y = np.add(*arguments)
+            assert not any(isinstance(x, np.ndarray) for x in (*y._node.inputs, y._node.output))
 
     def test_an_unnamed_parameter_shows_shape_dtype_ndim_and_size(self) -> None:
         seen = []

@@ -107,6 +107,23 @@ def test_a_decorated_method_that_calls_itself() -> None:
     assert records()
 
 
+def test_a_decorated_function_in_two_threads_at_once() -> None:
+    entered = threading.Barrier(2, timeout=10)
+
+    @tg.no_grad()
+    def check(wait: threading.Event) -> bool:
+        entered.wait()
+        wait.wait(10)
+        return records()
+
+    first, second = threading.Event(), threading.Event()
+    with ThreadPoolExecutor(2) as pool:
+        results = [pool.submit(check, event) for event in (first, second)]
+        for event, result in zip((first, second), results, strict=True):  # in the order in which they came in
+            event.set()
+            assert result.result(10) is False
+
+
 def test_a_decorated_coroutine_is_switched_while_it_runs() -> None:
     @tg.no_grad()
     async def check() -> list[bool]:
@@ -305,6 +322,19 @@ class TestMemory:
         y.backward(np.ones(3))
         # A rule sees its own input: the output of the step before.
         assert alive_at_each_rule == [4, 3, 2, 1, 0]
+
+    def test_backward_lets_go_of_the_nodes_too(self) -> None:
+        """A running total of losses does not hold all graphs that there ever were."""
+        x, total, references = leaf(), 0.0, []
+        for _ in range(3):
+            y = np.exp(x)
+            loss = np.sum(y)
+            total = total + loss
+            loss.backward()
+            references += watched(y)
+        del y
+        assert alive(references) == 0
+        assert total.item() > 0
 
     def test_a_rebound_value_is_let_go_of(self) -> None:
         y = leaf() + 1

@@ -856,7 +856,7 @@ def _described(x: Any) -> str:
 def _fitting(cotangent: Any, output: Tensor, caller: str, recorded: bool) -> Any:
     """A cotangent that the user gave, in its output's dtype."""
     if not isinstance(cotangent, ArrayMethods):
-        cotangent = np.array(cotangent)
+        cotangent = np.asarray(cotangent)
     elif not recorded:
         cotangent = cotangent.data
     if cotangent.shape != output.shape or not np.can_cast(cotangent.dtype, output.dtype, "same_kind"):
