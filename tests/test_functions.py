@@ -19,9 +19,15 @@ HUGE = [0.0, 1.0, -1.0, 1e4, -1e4, 1e30, -1e30, 1e308, -1e308]
 
 ELEMENTWISE = {
     functions.relu: lambda x: max(x, 0.0),
+    functions.leaky_relu: lambda x: max(x, 0.01 * x),
+    functions.elu: lambda x: x if x > 0 else math.expm1(x),
+    functions.gelu: lambda x: x * math.erfc(-x / math.sqrt(2)) / 2,
+    functions.silu: lambda x: x / (1 + math.exp(-x)),
+    functions.tanh: math.tanh,
     functions.sigmoid: lambda x: 1 / (1 + math.exp(-x)),
     functions.softplus: lambda x: math.log(1 + math.exp(x)),
 }
+KINKED = {functions.relu, functions.leaky_relu, functions.elu}
 ALONG_AXIS = {
     functions.softmax: lambda row: [math.exp(x) / math.fsum(map(math.exp, row)) for x in row],
     functions.log_softmax: lambda row: [x - math.log(math.fsum(map(math.exp, row))) for x in row],
@@ -82,6 +88,41 @@ def test_sigmoid_and_softplus_keep_their_relative_precision_in_the_tails():
     x = np.array([-700.0, -40.0, -1.0])
     np.testing.assert_allclose(functions.sigmoid(x), np.exp(x) / (1 + np.exp(x)), rtol=1e-13)
     np.testing.assert_allclose(functions.softplus(x), np.log1p(np.exp(x)), rtol=1e-13)
+
+
+def test_gelu_keeps_its_relative_precision_in_the_tail():
+    x = np.array([-20.0, -10.0, -3.0, -0.5])
+    expected = [v * math.erfc(-v / math.sqrt(2)) / 2 for v in x]
+    np.testing.assert_allclose(functions.gelu(x), expected, rtol=1e-13)
+    np.testing.assert_allclose(functions.gelu(x[2:].astype(np.float32)), expected[2:], rtol=2e-6)
+
+
+def test_slopes_and_scales_can_be_chosen():
+    x = np.array([-2.0, 2.0])
+    np.testing.assert_array_equal(functions.leaky_relu(x, 0.25), [-0.5, 2])
+    np.testing.assert_allclose(functions.elu(x, alpha=3.0), [3 * math.expm1(-2), 2], rtol=1e-15)
+
+
+@given(x=ARRAYS, data=st.data())
+def test_normalised_numbers_have_mean_0_and_variance_1_but_for_eps(x, data):
+    axis = data.draw(st.integers(-x.ndim, x.ndim - 1))
+    y = functions.normalise(x, axis, eps=0.01)
+    variance = np.var(x, axis=axis)
+    np.testing.assert_allclose(np.mean(y, axis=axis), 0, atol=1e-13)
+    np.testing.assert_allclose(np.var(y, axis=axis), variance / (variance + 0.01), rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("axis", [-1, 0, (0, 2)])
+@pytest.mark.parametrize("order", [1, 2])
+def test_normalising_has_the_numerical_gradient(order, axis):
+    x = np.random.default_rng(0).normal(size=(2, 3, 2))
+    check_gradient(lambda x: functions.normalise(x, axis, eps=0.1), [x], order)
+
+
+def test_normalising_equal_numbers_gives_0_with_gradient_0():
+    (found,) = gradient(lambda x: functions.normalise(x) * np.array([1.0, 2.0]), np.full((3, 2), 7.0))
+    np.testing.assert_allclose(found, np.array([[-1, 1]] * 3) / 2 / np.sqrt(1e-5), rtol=1e-10)
+    np.testing.assert_array_equal(functions.normalise(np.full((3, 2), 7.0)), 0)
 
 
 @losses
@@ -149,7 +190,7 @@ def test_tensors_and_arrays_give_the_same(function, x):
 @named
 @given(x=ARRAYS)
 def test_gradients_are_the_numerical_ones(function, order, x):
-    if function is functions.relu:
+    if function in KINKED:
         x = np.where(np.abs(x) < 0.1, 0.5, x)  # away from the kink
     check_gradient(function, [x], order)
 
@@ -166,6 +207,12 @@ def test_losses_have_the_numerical_gradients(order, data, shape):
 
 def test_relu_has_gradient_0_at_0():
     np.testing.assert_array_equal(gradient(functions.relu, np.array([-1.0, -0.0, 0.0, 1.0]))[0], [0, 0, 0, 1])
+
+
+def test_the_slope_at_0_is_that_of_the_left():
+    np.testing.assert_array_equal(gradient(functions.leaky_relu, np.array([-1.0, 0.0, 1.0]))[0], [0.01, 0.01, 1])
+    np.testing.assert_array_equal(gradient(lambda x: functions.leaky_relu(x, 0.5), np.array([0.0]))[0], [0.5])
+    np.testing.assert_array_equal(gradient(lambda x: functions.elu(x, 2.0), np.array([-0.0, 1.0]))[0], [2, 1])
 
 
 def test_softmax_gradient_ignores_what_is_masked_out():

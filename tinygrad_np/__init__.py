@@ -3,7 +3,7 @@
 import importlib
 from typing import Any
 
-from tinygrad_np import functions, fused, nn, optim, random
+from tinygrad_np import functions, fused, nn, optim, random, special
 from tinygrad_np import rules as _rules  # fills the derivative table
 from tinygrad_np.checkpointing import checkpoint
 from tinygrad_np.compiler import compile
@@ -45,6 +45,7 @@ __all__ = [
     "optim",
     "primitive",
     "random",
+    "special",
     "tensor",
     "testing",
     "value_and_grad",

@@ -8,7 +8,9 @@ Sources of the formulae:
 - sums of exponentials: Blanchard, Higham and Higham, "Accurately computing the log-sum-exp and softmax functions",
   IMA Journal of Numerical Analysis 41(4), 2021;
 - sigmoid, softplus and the losses: Goodfellow, Bengio and Courville, "Deep Learning", 2016, sections 3.10 and 6.2.2;
-- rectifiers: Nair and Hinton, "Rectified linear units improve restricted Boltzmann machines", ICML 2010.
+- rectifiers: Nair and Hinton, "Rectified linear units improve restricted Boltzmann machines", ICML 2010; leaky: Maas,
+  Hannun and Ng, "Rectifier nonlinearities improve neural network acoustic models", ICML 2013; elu: Clevert, Unterthiner
+  and Hochreiter, ICLR 2016; gelu: Hendrycks and Gimpel, arXiv 1606.08415, which names silu too.
 """
 
 from __future__ import annotations
@@ -18,22 +20,29 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np.core import no_grad
+from tinygrad_np.core import check, no_grad
 from tinygrad_np.errors import DtypeError, ShapeError
 from tinygrad_np.rules.handlers import plain
 from tinygrad_np.rules.indexing import arrayed
+from tinygrad_np.special import erfc
 
 __all__ = [
     "binary_cross_entropy",
     "cross_entropy",
     "dense",
+    "elu",
+    "gelu",
+    "leaky_relu",
     "log_softmax",
     "logsumexp",
     "mse_loss",
+    "normalise",
     "relu",
     "sigmoid",
+    "silu",
     "softmax",
     "softplus",
+    "tanh",
 ]
 
 # The distance between the largest floats of either sign overflows to infinity, which is right: its exp is zero.
@@ -54,6 +63,70 @@ def relu(x: Any) -> Any:
     """
     x = arrayed(x)
     return np.where(x <= 0, 0, x)  # np.maximum would split the gradient at the tie; NaN passes
+
+
+def leaky_relu(x: Any, slope: float = 0.01) -> Any:
+    """``x`` where it is positive and ``slope * x`` elsewhere, with derivative `slope` at 0.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_np as tg
+    >>> tg.functions.leaky_relu(np.array([-1.0, 0.0, 2.0]))
+    array([-0.01,  0.  ,  2.  ])
+    """
+    x = as_float(x)
+    return np.where(x > 0, x, slope * x)
+
+
+def elu(x: Any, alpha: float = 1.0) -> Any:
+    """``x`` where it is positive and ``alpha * (exp(x) - 1)`` elsewhere.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_np as tg
+    >>> tg.functions.elu(np.array([-1e4, 0.0, 1e4]))
+    array([-1.e+00,  0.e+00,  1.e+04])
+    """
+    x = as_float(x)
+    return np.where(x > 0, x, alpha * np.expm1(np.where(x > 0, 0, x)))
+
+
+def gelu(x: Any) -> Any:
+    """``x`` times the probability that a standard normal number is below it; exact, not the tanh approximation.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_np as tg
+    >>> tg.functions.gelu(np.array([-1.0, 0.0, 1.0])).round(4)
+    array([-0.1587,  0.    ,  0.8413])
+    """
+    x = as_float(x)
+    return x * (erfc(x * -math.sqrt(0.5)) / 2)
+
+
+def silu(x: Any) -> Any:
+    """``x * sigmoid(x)``, also called swish.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_np as tg
+    >>> tg.functions.silu(np.array([-1.0, 0.0, 1.0])).round(4)
+    array([-0.2689,  0.    ,  0.7311])
+    """
+    x = as_float(x)
+    return x * sigmoid(x)
+
+
+def tanh(x: Any) -> Any:
+    """``np.tanh``, under the name that activations are looked for.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_np as tg
+    >>> tg.functions.tanh(np.array([-1e4, 0.0, 1e4]))
+    array([-1.,  0.,  1.])
+    """
+    return np.tanh(as_float(x))
 
 
 def sigmoid(x: Any) -> Any:
@@ -171,6 +244,21 @@ def dense(x: Any, weight: Any, bias: Any = None) -> Any:
     return x @ weight if bias is None else x @ weight + bias
 
 
+def normalise(x: Any, axis: int | tuple[int, ...] = -1, eps: float = 1e-5) -> Any:
+    """``(x - mean) / sqrt(variance + eps)`` along one or several axes, as LayerNorm has it.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_np as tg
+    >>> tg.functions.normalise(np.array([[1.0, 3.0], [5.0, 5.0]]), eps=0.01).round(3)
+    array([[-0.995,  0.995],
+           [ 0.   ,  0.   ]])
+    """
+    x = as_float(x)
+    centred = x - np.mean(x, axis=axis, keepdims=True)
+    return centred / np.sqrt(np.mean(np.square(centred), axis=axis, keepdims=True) + eps)
+
+
 def checked_dense(x: Any, weight: Any, bias: Any) -> tuple[Any, Any, Any]:
     """The arguments of `dense` as arrays or Tensors whose shapes fit together."""
     x, weight = arrayed(x), arrayed(weight)
@@ -239,7 +327,7 @@ def binary_cross_entropy(logits: Any, labels: Any) -> Any:
     5000.0
     """
     logits, labels = _alike("binary_cross_entropy", "logits", logits, "labels", labels)
-    check_probabilities("binary_cross_entropy", plain(labels))
+    check(check_probabilities, "binary_cross_entropy", plain(labels))
     # Not softplus(z) - label * z, which loses what is left of the loss once z is large and right.
     return _mean(labels * softplus(-logits) + (1 - labels) * softplus(logits), logits.size)
 
@@ -275,10 +363,10 @@ def cross_entropy(logits: Any, labels: Any) -> Any:
     logits, labels = checked_labels(logits, labels)
     log_probabilities = log_softmax(logits)
     if labels.ndim == logits.ndim:
-        check_probabilities("cross_entropy", plain(labels))
+        check(check_probabilities, "cross_entropy", plain(labels))
         losses = labels * np.where(labels == 0, 0, log_probabilities)  # no 0 * -inf
     else:
-        check_classes(plain(labels), logits.shape)
+        check(check_classes, plain(labels), logits.shape)
         losses = np.take_along_axis(log_probabilities, labels[..., None], axis=-1)
     return -_mean(losses, rows(logits))
 

@@ -21,6 +21,7 @@ from cases import (
     reductions,
     shapes,
     sorting,
+    special,
     statistics,
     ufunc_methods,
 )
@@ -47,4 +48,5 @@ CASES: list[Case] = [
     *nan_reductions.CASES,
     *ufunc_methods.CASES,
     *fused.CASES,
+    *special.CASES,
 ]
