@@ -21,7 +21,7 @@ __all__ = ["prediction_grid", "save_figure", "training_curves"]
 
 # Green and red that also differ in lightness, for readers who cannot tell the hues apart.
 _CORRECT, _WRONG = "#2a9d4a", "#b3001b"
-_SERIES = {"train": "#8a8a8a", "test": "#0b5fa5"}
+_SERIES = {"train": "#8a8a8a", "test": "#0b5fa5", "validation": "#0b5fa5"}
 
 
 def training_curves(history: Mapping[str, Sequence[float]], title: str = "Training") -> Figure:

@@ -1,0 +1,399 @@
+from __future__ import annotations
+
+import math
+import sys
+
+import numpy as np
+import pytest
+
+import tinygrad_np as tg
+from tinygrad_np import nn, optim
+from tinygrad_np.data import Loader, RandomShift
+from tinygrad_np.saving import CheckpointError
+from tinygrad_np.training import (
+    EarlyStopping,
+    History,
+    TrainingError,
+    accuracy,
+    evaluate,
+    fit,
+    report,
+    summary,
+)
+
+METRICS = {"accuracy": accuracy}
+
+
+def clouds(rows=60, seed=0):
+    """Points around three corners, and the number of the corner: easy to learn."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 3, rows)
+    return (np.eye(3)[y] + rng.normal(0, 0.3, (rows, 3))).astype(np.float32), y
+
+
+def small_model():
+    return nn.Sequential(nn.Dense(3, 8), nn.ReLU(), nn.Dense(8, 3))
+
+
+def weights(model):
+    return {name: array.tobytes() for name, array in model.state_dict().items()}
+
+
+class Noise(nn.Module):
+    """Noise in training only, as a layer that draws from the library's generator."""
+
+    def forward(self, x):
+        return x + 0.1 * tg.random.uniform(x.shape, x.dtype) if self.training else x
+
+
+# --------------------------------------------------------------------------------------------------------------- fit
+
+
+def test_it_is_the_loop_that_one_would_write():
+    x, y = clouds()
+    tg.manual_seed(1)
+    model = small_model()
+    optimiser = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    schedule = optim.CosineDecay(optimiser, steps=20)
+    losses = []
+    loader = Loader(x, y, batch_size=16, shuffle=True, seed=2)
+    for _ in range(3):
+        total = 0.0
+        for part_x, part_y in loader:
+            loss = nn.cross_entropy(model(part_x), part_y)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            total += loss.item() * len(part_y)
+        losses.append(total / len(y))
+    expected = weights(model)
+
+    tg.manual_seed(1)
+    model = small_model()
+    optimiser = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    history = fit(
+        model,
+        Loader(x, y, batch_size=16, shuffle=True, seed=2),
+        loss=nn.cross_entropy,
+        optimiser=optimiser,
+        schedule=optim.CosineDecay(optimiser, steps=20),
+        epochs=3,
+    )
+    assert weights(model) == expected
+    assert history == {"train_loss": losses}
+
+
+def test_it_learns_and_measures():
+    model = small_model()
+    history = fit(
+        model,
+        clouds(),
+        validation=clouds(seed=1),
+        loss=nn.cross_entropy,
+        optimiser=optim.Adam(model.parameters(), lr=0.02),
+        epochs=15,
+        metrics={**METRICS, "error": lambda prediction, target: 1 - accuracy(prediction, target)},
+    )
+    names = [f"{part}_{name}" for part in ("train", "validation") for name in ("loss", "accuracy", "error")]
+    assert list(history) == names
+    assert all(len(values) == 15 for values in history.values())
+    assert history["validation_loss"][-1] < history["validation_loss"][0] / 2
+    assert history["validation_accuracy"][-1] > 0.9
+    np.testing.assert_allclose(np.add(history["train_accuracy"], history["train_error"]), 1)
+    x, y = clouds(seed=1)
+    assert history["validation_accuracy"][-1] == pytest.approx(np.mean(model(x).data.argmax(axis=1) == y))
+
+
+def test_training_is_for_the_steps_only():
+    modes = {"steps": set(), "validation": set()}
+
+    class Watched(nn.Dense):
+        def forward(self, x):
+            modes["steps" if len(x) == 10 else "validation"].add((self.training, tg.graph.recording.get()))
+            return super().forward(x)
+
+    model = nn.Sequential(Watched(3, 3))
+    fit(
+        model,
+        clouds(20),
+        validation=clouds(7),
+        batch_size=10,
+        loss=nn.cross_entropy,
+        optimiser=optim.SGD(model.parameters()),
+        epochs=2,
+    )
+    assert modes == {"steps": {(True, True)}, "validation": {(False, False)}}
+    assert not model.training
+
+
+def test_a_plateau_of_the_validation_loss_lowers_the_learning_rate():
+    model = nn.Dense(3, 3)
+    optimiser = optim.SGD(model.parameters(), lr=1e-12)
+    schedule = optim.ReduceOnPlateau(optimiser, factor=0.5, patience=1)
+    fit(
+        model, clouds(), validation=clouds(), loss=nn.cross_entropy, optimiser=optimiser, schedule=schedule, epochs=5
+    )
+    assert optimiser.lr == 1e-12 / 4
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "complaint"),
+    [
+        ("inputs", r"epoch 1/3, batch 2: the loss is nan, for 1 of the 30 inputs are NaN or infinite"),
+        ("rate", r"epoch \d/3, batch \d: the loss is (nan|inf); the data are finite, so try a smaller learning rate"),
+    ],
+)
+def test_a_loss_that_is_not_finite_is_blamed_on_something_before_it_spoils_the_weights(spoilt, complaint):
+    x, y = clouds(30)
+    if spoilt == "inputs":
+        x[15, 1] = np.nan
+    model = small_model()
+    optimiser = optim.SGD(model.parameters(), lr=1e30 if spoilt == "rate" else 0.1)
+    with np.errstate(all="ignore"), pytest.raises(TrainingError, match=complaint):
+        fit(model, Loader(x, y, batch_size=10), loss=nn.cross_entropy, optimiser=optimiser, epochs=3)
+    assert all(np.isfinite(array).all() for array in model.state_dict().values())
+
+
+def test_arrays_that_do_not_fit_together_are_an_error():
+    model = small_model()
+    options = {"loss": nn.cross_entropy, "optimiser": optim.SGD(model.parameters()), "epochs": 1}
+    with pytest.raises(ValueError, match=r"same length; got shapes \[\(5, 3\), \(4,\)\]"):
+        fit(model, (np.zeros((5, 3), np.float32), np.zeros(4, int)), **options)
+    with pytest.raises(ValueError, match="at least one row"):
+        fit(model, (np.zeros((0, 3), np.float32), np.zeros(0, int)), **options)
+    with pytest.raises(ValueError, match=r"layers\.0: Dense\(3, 8\)"):
+        fit(model, (np.zeros((5, 4), np.float32), np.zeros(5, int)), **options)
+    with pytest.raises(ValueError, match="labels must be from 0 to 2"):
+        fit(model, (np.zeros((5, 3), np.float32), np.full(5, 3)), **options)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_bar_is_for_who_has_tqdm_and_watches(there, monkeypatch, capsys):
+    if not there:
+        monkeypatch.setitem(sys.modules, "tqdm", None)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    model = small_model()
+    fit(model, clouds(), loss=nn.cross_entropy, optimiser=optim.SGD(model.parameters()), epochs=1, metrics=METRICS)
+    shown = capsys.readouterr().err
+    assert ("epoch 1/1" in shown) == there
+
+
+# --------------------------------------------------------------------------------------------------------- callbacks
+
+
+def test_callbacks_see_each_epoch_and_can_stop():
+    seen = []
+
+    def watch(run):
+        seen.append((run.epoch, run.epochs, len(run.history["train_loss"]), run.model is model))
+        if run.epoch == 3:
+            run.stop()
+
+    model = small_model()
+    fit(
+        model,
+        clouds(),
+        loss=nn.cross_entropy,
+        optimiser=optim.SGD(model.parameters()),
+        epochs=9,
+        callbacks=[watch],
+    )
+    assert seen == [(1, 9, 1, True), (2, 9, 2, True), (3, 9, 3, True)]
+
+
+def test_a_report_is_a_line_an_epoch(capsys):
+    model = small_model()
+    options = {"optimiser": optim.SGD(model.parameters()), "epochs": 2, "metrics": METRICS, "callbacks": [report]}
+    history = fit(model, clouds(), loss=nn.cross_entropy, **options)
+    assert capsys.readouterr().out.splitlines() == [
+        f"epoch {i + 1}/2: train loss {history['train_loss'][i]:.4g}, "
+        f"train accuracy {history['train_accuracy'][i]:.2%}"
+        for i in range(2)
+    ]
+
+
+@pytest.mark.parametrize(("monitor", "sign"), [("validation_score_loss", -1), ("validation_score", 1)])
+def test_early_stopping_gives_back_the_best_weights(monitor, sign):
+    """The score is best in the fourth epoch, and better by too little in the sixth."""
+    scores = iter([1.0, 3.0, 2.0, 5.0, 4.0, 5.05, 1.0, 9.0])
+    model, kept = small_model(), []
+    stopping = EarlyStopping(monitor, patience=3, least=0.1)
+    history = fit(
+        model,
+        clouds(),
+        validation=clouds(9),
+        loss=nn.cross_entropy,
+        metrics={monitor.removeprefix("validation_"): lambda *_: 0.0 if model.training else sign * next(scores)},
+        optimiser=optim.SGD(model.parameters(), lr=0.1),
+        epochs=8,
+        callbacks=[stopping, lambda run: kept.append(weights(run.model))],
+    )
+    assert len(history[monitor]) == 7
+    assert (stopping.epoch, stopping.best) == (4, sign * 5.0)
+    assert weights(model) == kept[3] != kept[-1]
+
+
+def test_what_is_not_measured_cannot_be_monitored():
+    model = small_model()
+    with pytest.raises(ValueError, match="'validation_loss' is not measured; train_loss are"):
+        fit(
+            model,
+            clouds(),
+            loss=nn.cross_entropy,
+            optimiser=optim.SGD(model.parameters()),
+            epochs=1,
+            callbacks=[EarlyStopping()],
+        )
+    with pytest.raises(ValueError, match="patience must be at least 1; got 0"):
+        EarlyStopping(patience=0)
+
+
+# ------------------------------------------------------------------------------------------------------- checkpoints
+
+
+def full_run(folder, epochs, die_after=None, schedule="cosine"):
+    """A run with everything in it that has a state."""
+    tg.manual_seed(7)
+    rng = np.random.default_rng(0)
+    images, labels = rng.random((40, 3, 3), np.float32), rng.integers(0, 3, 40)
+
+    class Rows(nn.Module):
+        def forward(self, x):
+            return x.reshape(len(x), -1)
+
+    model = nn.Sequential(Rows(), Noise(), nn.Dense(9, 8), nn.ReLU(), nn.Dense(8, 3))
+    optimiser = optim.Adam(model.parameters(), lr=0.02)
+    schedules = {
+        "cosine": lambda: optim.CosineDecay(optimiser, steps=40),
+        "plateau": lambda: optim.ReduceOnPlateau(optimiser, factor=0.5, patience=0),
+    }
+
+    def die(run):
+        if run.epoch == die_after:
+            raise KeyboardInterrupt
+
+    history = fit(
+        model,
+        Loader(images, labels, batch_size=16, shuffle=True, seed=3, transform=RandomShift(1)),
+        validation=(images[:9], labels[:9]),
+        loss=nn.cross_entropy,
+        metrics=METRICS,
+        optimiser=optimiser,
+        schedule=schedules[schedule](),
+        epochs=epochs,
+        callbacks=[EarlyStopping(patience=4), die],
+        checkpoint=folder / "run.npz",
+    )
+    return weights(model), history
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "plateau"])
+def test_a_run_that_is_taken_up_again_ends_with_the_same_bits_and_history(tmp_path, schedule):
+    (tmp_path / "whole").mkdir()
+    expected = full_run(tmp_path / "whole", 12, schedule=schedule)
+    for death in (1, 2, 3):
+        with pytest.raises(KeyboardInterrupt):
+            full_run(tmp_path, 12, die_after=death, schedule=schedule)
+    assert full_run(tmp_path, 12, schedule=schedule) == expected
+    assert full_run(tmp_path, 12, schedule=schedule) == expected  # there is nothing left to do
+
+
+def test_a_checkpoint_of_another_model_is_an_error(tmp_path):
+    full_run(tmp_path, 1)
+    model = small_model()
+    with pytest.raises(CheckpointError, match=r"run\.npz: "):
+        fit(
+            model,
+            clouds(),
+            loss=nn.cross_entropy,
+            optimiser=optim.SGD(model.parameters()),
+            epochs=1,
+            checkpoint=tmp_path / "run.npz",
+        )
+
+
+# -------------------------------------------------------------------------------------------- evaluate and accuracy
+
+
+@pytest.mark.parametrize("size", [1, 7, 60, 1000])
+def test_measures_are_means_over_rows_whatever_the_batches(size):
+    x, y = clouds()
+    model = small_model().train()
+    measured = evaluate(model, (x, y), loss=nn.cross_entropy, metrics=METRICS, batch_size=size)
+    assert measured["loss"] == pytest.approx(nn.cross_entropy(model(x), y).item(), rel=1e-5)
+    assert measured["accuracy"] == pytest.approx(accuracy(model(x), y))
+    assert all(module.training for _, module in model.named_modules())
+
+
+def test_accuracy_of_one_hot_rows_is_that_of_class_numbers():
+    prediction = np.random.default_rng(0).random((20, 4))
+    labels = np.arange(20) % 4
+    assert accuracy(prediction, labels) == accuracy(prediction, np.eye(4)[labels]) > 0
+
+
+@pytest.mark.parametrize(("prediction", "target"), [((3,), (3,)), ((3, 1), (3, 2)), ((4, 2), (3,))])
+def test_accuracy_of_what_does_not_fit_is_an_error(prediction, target):
+    with pytest.raises(ValueError, match="do not fit"):
+        accuracy(np.zeros(prediction), np.zeros(target, int))
+
+
+# ----------------------------------------------------------------------------------------------- history and summary
+
+
+def test_a_history_draws_its_losses_and_accuracies():
+    history = History(train_loss=[3.0, 2.0], validation_accuracy=[0.5, 0.75], seconds=[1.0, 1.0])
+    figure = history.plot(title="three clouds")
+    drawn = {line.get_label(): list(line.get_ydata()) for axes in figure.axes for line in axes.lines}
+    assert drawn == {"train loss": [3.0, 2.0], "validation accuracy": [0.5, 0.75]}
+    assert figure.get_suptitle() == "three clouds"
+
+
+def rows_of(table):
+    return [line.split() for line in table.splitlines() if not line.startswith("-")]
+
+
+def test_a_summary_names_each_layer_what_comes_out_and_its_parameters():
+    model = nn.Sequential(nn.Dense(784, 256), nn.ReLU(), nn.Dense(256, 10))
+    assert rows_of(summary(model, (784,))) == [
+        ["layer", "output", "parameters"],
+        ["layers.0", "Dense", "(n,", "256)", "200,960"],
+        ["layers.1", "ReLU", "(n,", "256)", "0"],
+        ["layers.2", "Dense", "(n,", "10)", "2,570"],
+        ["total", "203,530"],
+    ]
+    assert model(np.zeros((2, 784), np.float32)).requires_grad  # nothing stays behind
+    assert all("forward" not in vars(module) for _, module in model.named_modules())
+
+
+def test_a_summary_counts_shared_and_own_parameters_once():
+    class Twice(nn.Module):
+        def __init__(self):
+            self.scale = tg.tensor(np.ones(4, np.float32), requires_grad=True)
+            self.dense = nn.Dense(4, 4)
+
+        def forward(self, x):
+            return self.dense(self.dense(x)) * self.scale
+
+    model = Twice()
+    assert rows_of(summary(model, (4,)))[1:] == [
+        ["model", "Twice", "(n,", "4)", "4"],
+        ["dense", "Dense", "(n,", "4)", "20"],
+        ["dense", "Dense", "(n,", "4)", "0"],
+        ["total", "24"],
+    ]
+
+
+def test_a_summary_of_what_does_not_fit_names_the_layer_and_leaves_the_model_as_it_was():
+    model = nn.Sequential(nn.Dense(3, 4), nn.Dense(5, 2))
+    with pytest.raises(ValueError, match=r"layers\.1: Dense\(5, 2\).*\(1, 4\).*\(5, 2\)"):
+        summary(model, (3,))
+    assert all("forward" not in vars(module) for _, module in model.named_modules())
+    assert model.training
+
+
+def test_the_numbers_of_a_history_are_plain_ones():
+    model = small_model()
+    options = {"optimiser": optim.SGD(model.parameters()), "epochs": 1, "metrics": METRICS}
+    history = fit(model, clouds(), loss=nn.cross_entropy, **options)
+    assert all(type(value) is float and math.isfinite(value) for values in history.values() for value in values)
