@@ -123,7 +123,7 @@ def test_no_graph_grows(make):
 
     def nodes():
         gc.collect()
-        return sum(isinstance(found, Node) for found in gc.get_objects())
+        return sum(issubclass(type(found), Node) for found in gc.get_objects())
 
     minimise(optimiser, w, parabola, 3)
     before = nodes()
