@@ -113,7 +113,7 @@ def test_training_is_for_the_steps_only():
             modes["steps" if len(x) == 10 else "validation"].add((self.training, tg.graph.recording.get()))
             return super().forward(x)
 
-    model = nn.Sequential(Watched(3, 3))
+    model = nn.Sequential(Watched(3, 3)).eval()
     fit(
         model,
         clouds(20),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["prediction_grid", "save_figure", "training_curves"]
+__all__ = ["confusion_matrix", "prediction_grid", "save_figure", "training_curves", "weight_images"]
 
 # Green and red that also differ in lightness, for readers who cannot tell the hues apart.
 _CORRECT, _WRONG = "#2a9d4a", "#b3001b"
@@ -143,6 +143,138 @@ def prediction_grid(
         axes.text(middle, top + caption / 2, words, color=color, ha="center", va="center", fontsize=9)
     axes.set(xlim=(0, columns), ylim=(rows * cell, 0), aspect="equal")
     _explain_colors(figure)
+    return figure
+
+
+def confusion_matrix(
+    predicted: ArrayLike, actual: ArrayLike, names: Sequence[str] | None = None, title: str = "Confusion matrix"
+) -> Figure:
+    """Draw how often each class was taken for each other: a row for each actual class, a column for each prediction.
+
+    The colour says which share of the row it is, so that rare classes are as readable as common ones; the number is a
+    count.
+
+    Parameters
+    ----------
+    predicted, actual : array_like of int, shape (n,)
+        Class numbers from 0.
+    names : sequence of str, optional
+        What to call the classes; by default their numbers.
+    title : str
+        Above the matrix.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        For `save_figure`, or for a notebook to show.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to draw, if the shapes differ, or a class has no name.
+    ImportError
+        If matplotlib is not installed; names the extra that installs it.
+
+    Examples
+    --------
+    >>> figure = confusion_matrix([0, 1, 1], actual=[0, 0, 1], names=["cat", "dog"])  # doctest: +SKIP
+    """
+    predicted, actual = np.asarray(predicted), np.asarray(actual)
+    if predicted.shape != actual.shape or predicted.ndim != 1 or not predicted.size:
+        raise ValueError(
+            f"confusion_matrix: predicted and actual must be of one shape (n,), n at least 1; "
+            f"got {predicted.shape} and {actual.shape}"
+        )
+    both = np.concatenate([predicted, actual])
+    if both.dtype.kind not in "iu" or both.min() < 0:
+        raise ValueError(f"confusion_matrix: classes must be integers from 0; got {both.dtype} from {both.min()}")
+    names = list(map(str, range(int(both.max()) + 1))) if names is None else list(names)
+    if both.max() >= len(names):
+        raise ValueError(f"confusion_matrix: class {both.max()} has no name; there are {len(names)} names")
+    counts = np.zeros((len(names), len(names)), int)
+    np.add.at(counts, (actual, predicted), 1)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+
+    figure = _figure(width=0.62 * len(names) + 2.4, height=0.55 * len(names) + 1.8)
+    axes = figure.add_subplot()
+    shown = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    ticks = range(len(names))
+    axes.set_xticks(ticks, names)
+    if max(map(len, names)) > 3:
+        for label in axes.get_xticklabels():
+            label.set(rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_yticks(ticks, names)
+    axes.set(xlabel="predicted", ylabel="actual", title=f"{title}: {np.mean(predicted == actual):.2%} correct")
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    for row, column in zip(*np.nonzero(counts), strict=True):
+        color = "white" if shares[row, column] > 0.5 else "black"
+        axes.text(column, row, f"{counts[row, column]}", color=color, ha="center", va="center", fontsize=9)
+    bar = figure.colorbar(shown, ax=axes, label="share of the actual class", fraction=0.045, pad=0.03)
+    bar.ax.yaxis.set_major_formatter(need("matplotlib.ticker", "Drawing a figure").PercentFormatter(xmax=1))
+    bar.outline.set_visible(False)
+    return figure
+
+
+def weight_images(
+    weight: ArrayLike, shape: tuple[int, int], title: str = "Weights of the first layer", columns: int = 16
+) -> Figure:
+    """Draw what each unit of a dense layer looks for: its weights as an image, red where positive and blue where not.
+
+    Each image has a scale of its own, symmetric around zero, which is white: it shows the pattern, not its strength.
+
+    Parameters
+    ----------
+    weight : array_like, shape (height * width, units)
+        Such as ``model.layers[0].weight.data``.
+    shape : tuple of two ints
+        Height and width of the input.
+    title : str
+        Above the grid.
+    columns : int
+        Images in a row.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        For `save_figure`, or for a notebook to show.
+
+    Raises
+    ------
+    ValueError
+        If the weights are not as many as the image has pixels, or `columns` is less than one.
+    ImportError
+        If matplotlib is not installed; names the extra that installs it.
+
+    Examples
+    --------
+    >>> figure = weight_images(np.eye(4), shape=(2, 2))  # doctest: +SKIP
+    """
+    weight, (height, width) = np.asarray(weight), shape
+    if weight.ndim != 2 or len(weight) != height * width or not weight.shape[1]:
+        raise ValueError(
+            f"weight_images: a weight of shape {weight.shape} does not fit images of {height} by {width}: "
+            f"it must be ({height * width}, units)"
+        )
+    if columns < 1:
+        raise ValueError(f"weight_images: columns must be at least 1; got {columns}")
+    units = weight.T / np.maximum(np.abs(weight).max(axis=0), np.finfo(np.float32).tiny)[:, None]
+    columns = min(columns, len(units))
+    rows = -(-len(units) // columns)
+    gap = max(1, width // 14)
+    # One picture with white between the images: a set of axes for each takes seconds to lay out.
+    sheet = np.zeros((rows * (height + gap) - gap, columns * (width + gap) - gap))
+    for i, unit in enumerate(units):
+        top, left = i // columns * (height + gap), i % columns * (width + gap)
+        sheet[top : top + height, left : left + width] = unit.reshape(height, width)
+
+    across = max(0.6 * columns, 5.0)
+    figure = _figure(width=across, height=across * sheet.shape[0] / sheet.shape[1] + 0.9)
+    figure.suptitle(title)
+    figure.supxlabel("red: positive, blue: negative; each unit on a scale of its own", fontsize=9)
+    axes = figure.add_subplot()
+    axes.axis("off")
+    axes.imshow(sheet, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
     return figure
 
 
