@@ -49,6 +49,8 @@ def arrays(shape: tuple[int, ...], count: int = 3, dtype: Any = np.float64) -> l
         lambda x: np.linalg.svd(x, full_matrices=False),
         lambda x: np.einsum("ij,ik->jk", x, x),
         lambda x: np.fft.rfft(x, axis=0),
+        lambda x: np.take(tg.tensor(np.eye(20)), np.argsort(x[0]), axis=0),
+        lambda x: np.take_along_axis(tg.tensor(np.eye(5)), np.argsort(x, axis=0), axis=0),
         lambda x: {"total": x.sum(), "parts": [x.max(axis=1), (x.argmax(), x.astype(np.float32))]},
         lambda x: tg.functions.softmax(x) - tg.functions.logsumexp(x, axis=1, keepdims=True),
         tg.grad(lambda x: np.sum(np.sin(x) ** 3)),
@@ -103,6 +105,18 @@ SCHEDULES = {
     "cosine": lambda o: optim.CosineDecay(o, steps=90, lowest=1e-3),
     "warm-up": lambda o: optim.WarmUp(optim.CosineDecay(o, steps=80), steps=10),
     "plateau": lambda o: optim.ReduceOnPlateau(o, factor=0.5, patience=3),
+}
+
+
+LAYERS = {
+    "dropout": lambda: [nn.Flatten(), nn.Dense(20, 8), nn.Dropout(0.3)],
+    "batch norm": lambda: [nn.Flatten(), nn.Dense(20, 8), nn.BatchNorm(8), nn.GELU()],
+    "layer norm": lambda: [nn.LayerNorm((4, 5)), nn.Flatten(), nn.Dense(20, 8), nn.SiLU(), nn.LayerNorm(8)],
+    "embedding": lambda: [nn.Embedding(20, 6), nn.Flatten(), nn.Dense(18, 8), nn.ELU()],
+    "all of them": lambda: [
+        *(nn.Dropout(0.1), nn.Flatten(), nn.BatchNorm(20), nn.Dense(20, 8), nn.LayerNorm(8), nn.LeakyReLU()),
+        *(nn.Dropout(0.5), nn.BatchNorm(8)),
+    ],
 }
 
 
@@ -171,6 +185,42 @@ class TestTraining:
             rates.add(optimiser.lr)
         assert compiled.captures == 1
         assert (len(rates) > 2) == (name != "constant")
+
+    @pytest.mark.parametrize("name", LAYERS)
+    def test_layers_that_draw_or_keep_what_they_saw_are_part_of_the_step(self, name: str) -> None:
+        rng = np.random.default_rng(0)
+
+        def training() -> tuple[nn.Module, Callable[[np.ndarray, np.ndarray], Any]]:
+            tg.manual_seed(0)
+            model = nn.Sequential(*LAYERS[name](), nn.Dense(8, 4))
+            optimiser = optim.Adam(model.parameters(), lr=0.01)
+
+            def step(x: np.ndarray, labels: np.ndarray) -> Any:
+                loss = nn.cross_entropy(model(x), labels)
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+                return loss
+
+            return model, step
+
+        (eager, eager_step), (model, step) = training(), training()
+        compiled = tg.compile(step)
+        draws = [np.random.default_rng(1).bit_generator.state] * 2  # each has its own state of the one generator
+        for i in range(100):
+            x = rng.integers(0, 20, (32, 3)) if name == "embedding" else rng.random((32, 4, 5), np.float32)
+            labels, results = rng.integers(0, 4, 32), []
+            for which, run in enumerate((compiled, eager_step)):
+                tg.random.generator().bit_generator.state = draws[which]
+                results.append(bits(run(x, labels)))
+                draws[which] = tg.random.generator().bit_generator.state
+            assert results[0] == results[1], i
+            assert bits(model.state_dict()) == bits(eager.state_dict()), i
+        assert compiled.captures == 1
+        before = bits(model.state_dict())
+        with tg.no_grad():
+            assert bits(tg.compile(model.eval())(x)) == bits(eager.eval()(x))
+        assert bits(model.state_dict()) == before
 
     def test_gradients_accumulate_as_in_the_eager_loop(self) -> None:
         def accumulating() -> tuple[tg.Tensor, Callable[[np.ndarray], None]]:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinygrad_np.optim.optimizer import Optimizer, Parameters, checked
+from tinygrad_np.arguments import checked
+from tinygrad_np.optim.optimizer import Optimizer, Parameters
 
 __all__ = ["Adagrad"]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_np.arguments import checked
 from tinygrad_np.core import Tensor
 from tinygrad_np.errors import DtypeError, ShapeError
-from tinygrad_np.optim.optimizer import checked
 
 __all__ = ["clip_grad_norm", "clip_grad_value"]
 

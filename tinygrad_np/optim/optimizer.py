@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
@@ -11,12 +10,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from tinygrad_np.arguments import checked
 from tinygrad_np.core import Tensor
 from tinygrad_np.errors import DtypeError, GradientError, ShapeError
 from tinygrad_np.graph import capturing
 from tinygrad_np.state import fitting, flattened, on_tape
 
-__all__ = ["Group", "Optimizer", "Parameters", "checked", "checked_pair"]
+__all__ = ["Group", "Optimizer", "Parameters", "checked_pair"]
 
 Parameters = Iterable[Tensor] | Iterable[Mapping[str, Any]]
 """What an optimiser takes: leaves, or groups of them such as ``{"params": leaves, "lr": 0.1}``."""
@@ -268,18 +268,6 @@ def _as_arrays(options: dict[str, Any]) -> dict[str, Any]:
 
 def _as_option(array: NDArray[Any]) -> Any:
     return tuple(array.tolist()) if array.ndim else array.item()
-
-
-def checked(owner: str, name: str, value: float, below: float = math.inf) -> float:
-    """A number from 0 up to a limit, or an error that names it."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise DtypeError(f"{owner}: {name} must be a number, not {value!r}") from None
-    if not 0 <= number < below:
-        limit = "finite" if below == math.inf else f"below {below:g}"
-        raise ShapeError(f"{owner}: {name} must be zero or above, and {limit}, not {value!r}")
-    return number
 
 
 def checked_pair(owner: str, name: str, value: tuple[float, float]) -> tuple[float, float]:

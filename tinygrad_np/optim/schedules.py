@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
@@ -11,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tinygrad_np.arguments import checked, checked_integer
 from tinygrad_np.errors import DtypeError, ShapeError
-from tinygrad_np.optim.optimizer import Optimizer, checked
+from tinygrad_np.optim.optimizer import Optimizer
 from tinygrad_np.rules.handlers import plain
 from tinygrad_np.state import fitting, flattened, on_tape
 
@@ -149,7 +149,7 @@ class StepDecay(Schedule):
 
     def __init__(self, optimiser: Optimizer, every: int, factor: float = 0.1) -> None:
         super().__init__(optimiser)
-        self.every = _steps("StepDecay", "every", every)
+        self.every = checked_integer("StepDecay", "every", every)
         self.factor = checked("StepDecay", "factor", factor)
 
     def rate(self, first: Any, count: Any) -> Any:
@@ -188,7 +188,7 @@ class CosineDecay(Schedule):
 
     def __init__(self, optimiser: Optimizer, steps: int, lowest: float = 0.0) -> None:
         super().__init__(optimiser)
-        self.steps = _steps("CosineDecay", "steps", steps)
+        self.steps = checked_integer("CosineDecay", "steps", steps)
         self.lowest = checked("CosineDecay", "lowest", lowest)
 
     def rate(self, first: Any, count: Any) -> Any:
@@ -231,7 +231,7 @@ class WarmUp(Schedule):
             raise DtypeError(f"WarmUp: needs a schedule that counts steps, like Constant(optimiser), not {schedule!r}")
         super().__init__(schedule.optimiser)
         self.schedule = schedule
-        self.steps = _steps("WarmUp", "steps", steps)
+        self.steps = checked_integer("WarmUp", "steps", steps)
         self.start = checked("WarmUp", "start", start)
         self._state["rates"] = schedule._state["rates"]
         self._set(self.rate(self._state["rates"], self._state["count"]))
@@ -289,7 +289,7 @@ class ReduceOnPlateau(_Stateful):
     ) -> None:
         super().__init__(optimiser, best=-math.inf if maximise else math.inf, waited=0.0)
         self.factor = checked("ReduceOnPlateau", "factor", factor, below=1)
-        self.patience = _steps("ReduceOnPlateau", "patience", patience, least=0)
+        self.patience = checked_integer("ReduceOnPlateau", "patience", patience, least=0)
         self.threshold = checked("ReduceOnPlateau", "threshold", threshold, below=1)
         self.lowest = checked("ReduceOnPlateau", "lowest", lowest)
         self.maximise = bool(maximise)
@@ -316,13 +316,3 @@ class ReduceOnPlateau(_Stateful):
         for group in self.optimiser.param_groups:
             rate = on_tape(group.rate)
             np.copyto(rate, np.where(falls, np.minimum(rate, np.maximum(rate * self.factor, self.lowest)), rate))
-
-
-def _steps(owner: str, name: str, value: int, least: int = 1) -> int:
-    try:
-        steps = operator.index(value)
-    except TypeError:
-        raise DtypeError(f"{owner}: {name} must be an integer, not {value!r}") from None
-    if steps < least:
-        raise ShapeError(f"{owner}: {name} must be at least {least}, not {steps}")
-    return steps

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tinygrad_np.arguments import checked
 from tinygrad_np.errors import ShapeError
-from tinygrad_np.optim.optimizer import Optimizer, Parameters, checked
+from tinygrad_np.optim.optimizer import Optimizer, Parameters
 
 __all__ = ["SGD"]
 

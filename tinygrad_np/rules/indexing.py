@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np.backward import summed_to
-from tinygrad_np.core import Tensor, defvjp, getitem, primitive, updated
+from tinygrad_np.core import Tensor, as_array, defvjp, getitem, primitive, updated
 from tinygrad_np.methods import ArrayMethods
 from tinygrad_np.rules.handlers import composite, constant, plain, query
 from tinygrad_np.trees import leaves
@@ -65,7 +65,7 @@ defvjp(
 
 @composite(np.take)
 def _take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "raise") -> Any:
-    a, indices = arrayed(a), np.asarray(plain(indices))
+    a, indices = arrayed(a), as_array(plain(indices))
     if axis is None:
         a, axis = np.ravel(a), 0
     length = a.shape[axis]
@@ -78,7 +78,7 @@ def _take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "
 
 @composite(np.take_along_axis)
 def _take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
-    arr, indices = arrayed(arr), np.asarray(plain(indices))
+    arr, indices = arrayed(arr), as_array(plain(indices))
     if axis is None:
         arr, indices, axis = np.ravel(arr), np.ravel(indices), 0
     if arr.ndim != indices.ndim:
