@@ -48,6 +48,7 @@ from tinygrad_np.graph import (
 )
 from tinygrad_np.methods import ArrayMethods
 from tinygrad_np.signatures import CallSignature, RuleSignature, described_call, explained, function_name
+from tinygrad_np.trees import leaves
 
 __all__ = ["Tensor", "apply", "defvjp", "enable_grad", "gradients", "no_grad", "primitive", "tensor", "zero"]
 
@@ -713,6 +714,8 @@ def primitive(function: F) -> F:
         if not kwargs and _only_tensors(args):
             return apply(recorded, args)
         arrays = [a for a in (*args, *kwargs.values()) if isinstance(a, ArrayMethods)]
+        if not arrays and capturing.get() is not None:  # an index may be all that is captured
+            arrays = [a for a in leaves([args, kwargs]) if isinstance(a, ArrayMethods) and not isinstance(a, Tensor)]
         if not arrays:
             if any(a.__class__ is list and any(isinstance(t, Tensor) for t in a) for a in args):
                 raise DtypeError(

@@ -299,8 +299,8 @@ def mse_loss(prediction: Any, target: Any) -> Any:
     >>> float(tg.functions.mse_loss(np.array([1.0, 2.0]), np.array([1.0, 4.0])))
     2.0
     """
-    prediction, target = _alike("mse_loss", "prediction", prediction, "target", target)
-    return _mean(np.square(prediction - target), prediction.size)
+    prediction, target = alike("mse_loss", "prediction", prediction, "target", target)
+    return mean(np.square(prediction - target), prediction.size)
 
 
 def binary_cross_entropy(logits: Any, labels: Any) -> Any:
@@ -326,10 +326,10 @@ def binary_cross_entropy(logits: Any, labels: Any) -> Any:
     >>> float(tg.functions.binary_cross_entropy(np.array([1e4, -1e4]), np.array([1, 1])))
     5000.0
     """
-    logits, labels = _alike("binary_cross_entropy", "logits", logits, "labels", labels)
+    logits, labels = alike("binary_cross_entropy", "logits", logits, "labels", labels)
     check(check_probabilities, "binary_cross_entropy", plain(labels))
     # Not softplus(z) - label * z, which loses what is left of the loss once z is large and right.
-    return _mean(labels * softplus(-logits) + (1 - labels) * softplus(logits), logits.size)
+    return mean(labels * softplus(-logits) + (1 - labels) * softplus(logits), logits.size)
 
 
 def cross_entropy(logits: Any, labels: Any) -> Any:
@@ -368,10 +368,10 @@ def cross_entropy(logits: Any, labels: Any) -> Any:
     else:
         check(check_classes, plain(labels), logits.shape)
         losses = np.take_along_axis(log_probabilities, labels[..., None], axis=-1)
-    return -_mean(losses, rows(logits))
+    return -mean(losses, rows(logits))
 
 
-def _mean(losses: Any, number: int) -> Any:
+def mean(losses: Any, number: int) -> Any:
     """The mean; over nothing it is 0, not NaN, so that an empty batch changes nothing. The sum might overflow."""
     return np.sum(losses / max(number, 1))
 
@@ -388,7 +388,7 @@ def as_float(x: Any) -> Any:
     return x if x.dtype.kind in "fc" else x.astype(np.float64)
 
 
-def _alike(caller: str, first: str, x: Any, second: str, y: Any) -> tuple[Any, Any]:
+def alike(caller: str, first: str, x: Any, second: str, y: Any) -> tuple[Any, Any]:
     """Two arrays or Tensors of one shape, in the dtype of the first."""
     x, y = as_float(x), arrayed(y)
     if x.shape != y.shape:

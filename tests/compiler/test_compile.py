@@ -51,6 +51,7 @@ def arrays(shape: tuple[int, ...], count: int = 3, dtype: Any = np.float64) -> l
         lambda x: np.fft.rfft(x, axis=0),
         lambda x: np.take(tg.tensor(np.eye(20)), np.argsort(x[0]), axis=0),
         lambda x: np.take_along_axis(tg.tensor(np.eye(5)), np.argsort(x, axis=0), axis=0),
+        tg.grad(lambda x: np.sum(x[:, np.argsort(x[0].data)][1])),
         lambda x: {"total": x.sum(), "parts": [x.max(axis=1), (x.argmax(), x.astype(np.float32))]},
         lambda x: tg.functions.softmax(x) - tg.functions.logsumexp(x, axis=1, keepdims=True),
         tg.grad(lambda x: np.sum(np.sin(x) ** 3)),

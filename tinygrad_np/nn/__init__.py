@@ -20,6 +20,8 @@ from tinygrad_np.nn.layers import LayerNorm as LayerNorm
 from tinygrad_np.nn.layers import Sequential as Sequential
 from tinygrad_np.nn.losses import binary_cross_entropy as binary_cross_entropy
 from tinygrad_np.nn.losses import cross_entropy as cross_entropy
+from tinygrad_np.nn.losses import huber_loss as huber_loss
+from tinygrad_np.nn.losses import mae_loss as mae_loss
 from tinygrad_np.nn.losses import mse_loss as mse_loss
 from tinygrad_np.nn.module import Module as Module
 
@@ -44,6 +46,8 @@ __all__ = [
     "Tanh",
     "binary_cross_entropy",
     "cross_entropy",
+    "huber_loss",
     "init",
+    "mae_loss",
     "mse_loss",
 ]
