@@ -207,7 +207,7 @@ def _check_conduct(problem: Problem, report: Report, layouts: bool) -> None:
         if not _close(first[index], second[index], 64):
             report.problems.append(
                 f"{what} is not deterministic: two calls with the same input differ by "
-                f"{_gap(first[index], second[index])}. Seed what is random in it; seed=0 seeds tg.random before each call"
+                f"{_gap(first[index], second[index])}. Seed what is random in it; seed=0 seeds tg.random for each call"
             )
     if not report.passed or not layouts:
         return
@@ -275,9 +275,10 @@ def _close(a: Sequence[Array], b: Sequence[Array], roundings: float) -> bool:
         if x.shape != y.shape:
             return False
         if x.dtype.kind in "fc" and x.size:
+            tolerance = roundings * float(np.finfo(x.dtype).eps)
+            x, y = (a.astype(WIDE[a.dtype.kind]) for a in (x, y))
             size = np.abs(np.where(np.isfinite(x), x, 0)).max()
-            tolerance = roundings * float(np.finfo(x.dtype).eps) * float(size)
-            if not np.allclose(x, y, rtol=0, atol=tolerance, equal_nan=True):
+            if not np.allclose(x, y, rtol=0, atol=tolerance * size, equal_nan=True):
                 return False
     return True
 

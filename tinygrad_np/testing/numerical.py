@@ -58,7 +58,12 @@ class Slope:
 
 
 def differentiate(
-    curve: Curve, *, eps: Array | float = 2.0**-52, farthest: float = 1.0, complex_step: bool = False
+    curve: Curve,
+    *,
+    eps: Array | float = 2.0**-52,
+    farthest: float = 1.0,
+    complex_step: bool = False,
+    noise: Array | None = None,
 ) -> Slope:
     """Differentiate a curve at zero.
 
@@ -77,6 +82,8 @@ def differentiate(
         How many times larger than the direction steps may become where noise asks for it.
     complex_step : bool
         Try an imaginary step as well, which loses nothing to rounding, and use it where it confirms the differences.
+    noise : ndarray, optional
+        The noise, if it has been measured before.
 
     Returns
     -------
@@ -93,19 +100,22 @@ def differentiate(
     True
     """
     with np.errstate(all="ignore"):
-        origin, ahead, behind = curve(0.0), curve(FIRST), curve(-FIRST)
-        moves = (ahead != origin) | (behind != origin)
+        origin = curve(0.0)
+        ends = {FIRST, -FIRST, FIRST * farthest}
+        moves = np.any([curve(end) != origin for end in ends], axis=0)
         if 2 * np.sum(moves) < moves.size:
             # Most elements stand still, as they do when few inputs move: see to the others alone.
             eps = np.broadcast_to(eps, origin.shape)
-            found = _differentiate(lambda t: curve(t)[moves], eps[moves], farthest, complex_step)
-            return _with_still_ones(found, moves, eps * np.abs(origin) / 2)
-        return _differentiate(curve, eps, farthest, complex_step)
+            still = eps * np.abs(origin) / 2 if noise is None else noise
+            noise = None if noise is None else noise[moves]
+            found = _differentiate(lambda t: curve(t)[moves], eps[moves], farthest, complex_step, noise)
+            return _with_still_ones(found, moves, still, FIRST * farthest)
+        return _differentiate(curve, eps, farthest, complex_step, noise)
 
 
-def _differentiate(curve: Curve, eps: Array | float, farthest: float, complex_step: bool) -> Slope:
+def _differentiate(curve: Curve, eps: Array | float, farthest: float, complex_step: bool, noise: Array | None) -> Slope:
     origin = curve(0.0)
-    noise = _noise(curve, origin, eps)
+    noise = _noise(curve, origin, eps) if noise is None else noise
     best = _descend(curve, origin, noise, 1.0)
     scale = 1.0
     while scale < farthest and np.any(_limited_by_noise(best)):
@@ -116,7 +126,7 @@ def _differentiate(curve: Curve, eps: Array | float, farthest: float, complex_st
     return best
 
 
-def _with_still_ones(slope: Slope, moves: Array, noise: Array) -> Slope:
+def _with_still_ones(slope: Slope, moves: Array, noise: Array, step: float) -> Slope:
     """The slopes of all elements, from those of the elements that move."""
 
     def filled(found: Array, others: Any) -> Array:
@@ -125,8 +135,11 @@ def _with_still_ones(slope: Slope, moves: Array, noise: Array) -> Slope:
         return result
 
     value, left, right = (filled(found, 0) for found in (slope.value, slope.left, slope.right))
-    error, step = filled(slope.error, 2 * noise / FIRST), filled(slope.step, FIRST)
-    return Slope(value, error, step, filled(slope.noise, noise), left, right, filled(slope.kinked, False))
+    error, steps = filled(slope.error, 0), filled(slope.step, step)
+    error[~moves] = 2 * noise[~moves] / step
+    every = noise.copy()
+    every[moves] = slope.noise
+    return Slope(value, error, steps, every, left, right, filled(slope.kinked, False))
 
 
 def _noise(curve: Curve, origin: Array, eps: Array | float) -> Array:

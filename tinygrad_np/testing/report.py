@@ -54,6 +54,8 @@ class Mistake:
     @property
     def relative(self) -> float:
         """The distance relative to the larger of the two."""
+        if not np.isfinite(self.absolute):
+            return np.inf
         return self.absolute / (max(abs(self.analytic), abs(self.numerical)) or 1.0)
 
     @property
@@ -99,7 +101,7 @@ class Kink:
 
 
 def _slope(value: float) -> str:
-    return "0" if value == 0 else f"{value:.6g}"
+    return "undefined" if np.isnan(value) else "0" if value == 0 else f"{value:.6g}"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
@@ -31,6 +31,9 @@ PROJECTIONS = 2  # how many combinations of the outputs each direction is checke
 BAND = 1e-3  # elements whose shares in the result differ by more than this are checked apart
 SINGLY = 16  # up to how many elements are looked at one by one rather than bisected
 KINKS = 64  # how many kinks are looked for before they are judged together
+NEARBY, NEAR = 8, 1e-6  # how many points near a kink are looked at, and how near
+OUTRIGHT = 10.0  # score of what is wrong beyond doubt
+OUT = 0.5  # score of a part that is gone into, once the whole has scored above 1
 BUDGET = 400  # directions tried on the way to the wrong elements of one input
 
 
@@ -71,6 +74,7 @@ class Search:
         self.out_eps = np.concatenate([*out_eps, np.zeros(0)])
         self.origin = self._flat(self.problem.outputs(self.arrays))
         self.scales = [_scales(x) for x in self.arrays]
+        self.noise: Array | None = None
         real = all(a.dtype.kind == "f" for a in (*self.arrays, *self.values))
         self.complex_step = self.complex_step and real
 
@@ -81,16 +85,30 @@ class Search:
         if not self.origin.size or not any(x.size for x in self.arrays):
             return
         self._weigh()
-        groups = [(j, band) for j in range(len(self.arrays)) for band in self._bands(j)]
-        for j, elements in progress(groups):
+        for j, elements in progress(self._groups()):
             if len(self.mistakes) < self.most:
                 self._check(j, elements)
         self.mistakes.sort(key=lambda mistake: -mistake.relative)
+
+    def first_suspect(self) -> int | None:
+        """The first input whose gradient is plainly wrong, without looking where."""
+        if not self.origin.size or not any(x.size for x in self.arrays):
+            return None
+        self._weigh()
+        for j, elements in self._groups():
+            if all(self._suspicion(j, elements) > OUTRIGHT for _ in range(2)):
+                return j
+        return None
+
+    def _groups(self) -> list[tuple[int, Array]]:
+        """What is checked together: elements of one input."""
+        return [(j, band) for j in range(len(self.arrays)) for band in self._bands(j)]
 
     def _weigh(self) -> None:
         """Choose the combinations of outputs, each output weighed by how much it changes, and pull them back."""
         everywhere = {j: self._direction(j, np.arange(x.size)) for j, x in enumerate(self.arrays)}
         slope = self._slope(everywhere, complex_step=False)
+        self.noise = slope.noise
         size = np.fmax(np.abs(slope.left), np.abs(slope.right))
         size = np.fmax(size, 1e5 * np.where(np.isfinite(slope.error), slope.error, 0))
         usable = np.isfinite(self.origin) & np.isfinite(size)
@@ -104,25 +122,44 @@ class Search:
     def _bands(self, j: int) -> Iterator[Array]:
         """The elements of one input, in groups of similar shares in the result; those without a share by themselves."""
         share = self.scales[j] * np.max([np.abs(s[j]).ravel() for s in self.slopes], axis=0)
-        movable = self.scales[j] > 0
-        if not np.all(movable):
-            self.notes.append(f"{np.sum(~movable)} elements of {self.problem.names[j]} are not finite: left out")
+        movable = (self.scales[j] > 0) & np.isfinite(share)
+        for element in np.flatnonzero((self.scales[j] > 0) & ~np.isfinite(share)):
+            self._check_infinite(j, int(element))
+        if not np.all(self.scales[j] > 0):
+            self.notes.append(
+                f"{np.sum(self.scales[j] == 0)} elements of {self.problem.names[j]} are not finite: left out"
+            )
         if not np.any(movable):
             return
-        share = np.where(np.isfinite(share), share, np.inf)
-        finite = share[np.isfinite(share)]
-        top = np.max(finite, initial=0.0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            band = np.clip(np.floor(np.log(share / (top or 1.0)) / np.log(BAND) + 1e-9), -1, 4)
+        share = np.where(movable, share, 0)
+        top = np.max(share, initial=0.0)
+        with np.errstate(divide="ignore"):
+            band = np.clip(np.floor(np.log(share / (top or 1.0)) / np.log(BAND) + 1e-9), 0, 4)
         band = np.where(share == 0, 5, band)
         for number in np.unique(band[movable]):
             yield np.flatnonzero(movable & (band == number))
+
+    def _check_infinite(self, j: int, element: int) -> None:
+        """A gradient that is infinite or NaN is wrong, unless the function has no finite slope either."""
+        direction = np.zeros(self.arrays[j].shape, self.arrays[j].dtype)
+        direction.flat[element] = scale = self.scales[j][element]
+        slope = self._slope({j: direction}, complex_step=False)
+        affected = np.flatnonzero((self.cotangents[0] != 0) & (np.abs(slope.value) > slope.error))
+        steep = ~np.isfinite(slope.value) | slope.kinked
+        if np.any(steep) or not affected.size:
+            k = int(np.argmax(steep))
+            sides = [float(np.real(side[k])) / scale for side in (slope.left, slope.right)]
+            self.kinks.setdefault((j, element), Kink(self._input_name(j, element), *sides))
+        else:
+            self._note_mistake(j, element, 1, scale, slope, int(affected[0]), 1)
 
     def _check(self, j: int, elements: Array) -> None:
         """Check the derivatives with respect to some elements of one input together, and go into what is wrong."""
         slope = self._slope({j: (v := self._direction(j, elements))})
         if np.any(slope.kinked):
             found = set(self._bisect(j, elements, self._bend, KINKS))
+            if len(found) == KINKS:
+                self.notes.append(f"{self.problem.names[j]} has more kinks; what is beyond {KINKS} was judged together")
             for element in found:
                 self._confirm(j, element)
             elements = np.array([e for e in elements if e not in found], int)
@@ -137,10 +174,10 @@ class Search:
             self._confirm_direction(j, elements)
 
     def _bisect(self, j: int, elements: Array, score: Callable[[int, Array], float], most: int) -> Iterator[int]:
-        """Elements that score above 1 by themselves: halves of what scores above 1, the highest score first."""
+        """Elements that stand out by themselves: halves of what stands out, the highest score first."""
         if elements.size <= SINGLY:
             scored = sorted(((score(j, elements[i : i + 1]), int(e)) for i, e in enumerate(elements)), reverse=True)
-            yield from [e for s, e in scored if s > 1][:most]
+            yield from [e for s, e in scored if s > OUT][:most]
             return
         queue: list[tuple[float, int, Array]] = [(-np.inf, 0, elements)]
         tried = 0
@@ -153,8 +190,8 @@ class Search:
             for half in np.array_split(part, 2):
                 tried += 1
                 found = score(j, half)
-                if found > 1:
-                    heapq.heappush(queue, (-found, tried, half))
+                if found > OUT:
+                    heapq.heappush(queue, (-found, -tried, half))
 
     def _suspicion(self, j: int, elements: Array) -> float:
         v = self._direction(j, elements)
@@ -203,9 +240,23 @@ class Search:
             slope = self._slope({j: direction})
             if np.any(slope.kinked):
                 self._note_kink(j, element, scale, slope)
+                slope = self._with_slopes_nearby(slope, {j: direction})
             for output, part in self._wrong_outputs(j, element, direction, slope):
                 wrong |= self._note_mistake(j, element, unit, scale, slope, output, part)
         return wrong
+
+    def _with_slopes_nearby(self, slope: Slope, direction: Direction) -> Slope:
+        """The slopes to both sides of a kink, and what the slope is at points nearby, which may be something else.
+
+        Where three elements are equal, none of them moves the middle of the sorted ones by itself.
+        """
+        left, right = np.minimum(slope.left, slope.right), np.maximum(slope.left, slope.right)
+        for _ in range(NEARBY):
+            moved = [x + NEAR * self._direction(j, np.arange(x.size)) for j, x in enumerate(self.arrays)]
+            near = self._slope(direction, complex_step=False, at=moved)
+            left = np.fmin(left, np.fmin(near.left, near.right))
+            right = np.fmax(right, np.fmax(near.left, near.right))
+        return replace(slope, left=left, right=right)
 
     def _wrong_outputs(self, j: int, element: int, v: Array, slope: Slope, most: int = 2) -> list[tuple[int, complex]]:
         """The outputs, real or imaginary part, whose derivative with respect to one element is the furthest off."""
@@ -248,7 +299,7 @@ class Search:
         index = tuple(int(i) for i in np.unravel_index(element, self.arrays[j].shape))
         self.mistakes.append(
             Mistake(
-                input=_part(_element(self.problem.names[j], index), unit, self.arrays[j]),
+                input=_part(self._input_name(j, element), unit, self.arrays[j]),
                 output=_part(self._output_name(output), part, self.origin),
                 index=index,
                 analytic=analytic,
@@ -264,16 +315,15 @@ class Search:
     def _note_kink(self, j: int, element: int, scale: float, slope: Slope) -> None:
         jump = np.where(slope.kinked, np.abs(slope.right - slope.left), -1)
         k = int(np.argmax(jump))
-        index = tuple(int(i) for i in np.unravel_index(element, self.arrays[j].shape))
         left, right = (float(np.real(side[k])) / scale for side in (slope.left, slope.right))
-        self.kinks.setdefault((j, element), Kink(_element(self.problem.names[j], index), left, right))
+        self.kinks.setdefault((j, element), Kink(self._input_name(j, element), left, right))
 
     def _confirm_direction(self, j: int, elements: Array) -> None:
         """What no element shows by itself counts only if it is large, and so along another direction as well."""
         for _ in range(2):
             v = self._direction(j, elements)
             slope = self._slope({j: v}, complex_step=False)
-            if self._mismatch(j, v, slope) <= 10:
+            if self._mismatch(j, v, slope) <= OUTRIGHT:
                 return
         g = self.cotangents[0]
         low, high, error = _projected(g, slope)
@@ -301,13 +351,13 @@ class Search:
         v[elements] = random_like(v[elements], self.rng) * self.scales[j][elements]
         return cast(Array, v.reshape(x.shape))
 
-    def _slope(self, direction: Direction, complex_step: bool = True) -> Slope:
+    def _slope(self, direction: Direction, complex_step: bool = True, at: list[Array] | None = None) -> Slope:
         largest = max((float(np.max(np.abs(v), initial=0)) for v in direction.values()), default=0.0)
 
         def curve(t: Any) -> Array:
-            if t == 0:
+            if t == 0 and at is None:
                 return self.origin
-            arrays = list(self.arrays)
+            arrays = list(at or self.arrays)
             for j, v in direction.items():
                 moved = arrays[j] + t * v
                 arrays[j] = np.asarray(moved if isinstance(t, complex) else moved.astype(v.dtype, copy=False))
@@ -324,6 +374,7 @@ class Search:
             eps=self.out_eps,
             farthest=max(1.0, 1 / largest) if largest else 1.0,
             complex_step=self.complex_step and complex_step,
+            noise=self.noise,
         )
 
     def _pulled(self, g: Array) -> list[Array]:
@@ -341,6 +392,10 @@ class Search:
             parts.append((part if y.dtype.kind == "c" else part.real).astype(y.dtype))
             start += y.size
         return parts
+
+    def _input_name(self, j: int, element: int) -> str:
+        index = np.unravel_index(element, self.arrays[j].shape)
+        return _element(self.problem.names[j], tuple(int(i) for i in index))
 
     def _output_name(self, flat: int) -> str:
         for i, y in enumerate(self.values):
@@ -366,16 +421,20 @@ def _projected(g: Array, slope: Slope) -> tuple[float, float, float]:
 
 
 def _real_product(a: Array, b: Array) -> Array:
-    return np.real(np.conj(a) * b)
+    """What each element contributes to the real part of a product; where nothing moves, that is nothing."""
+    return np.where(b == 0, 0, np.real(np.conj(np.where(b == 0, 0, a)) * b))
 
 
 def _scales(x: Array) -> Array:
-    """How far each element may move: as far as its own size; and for zeros, that of the others. 0 if not at all."""
+    """How far each element may move: about its own size, and for zeros that of the others; not at all if not finite.
+
+    Nor much less than the others, or the noise of the function would drown what the smallest elements do.
+    """
     size = np.abs(x).ravel().astype(float)
     finite = np.isfinite(size)
     nonzero = size[finite & (size > 0)]
     typical = float(np.median(nonzero)) if nonzero.size else 1.0
-    return np.where(finite, np.where(size > 0, np.maximum(size, 1e-6 * typical), typical), 0.0)
+    return np.where(finite, np.where(size > 0, np.maximum(size, 1e-2 * typical), typical), 0.0)
 
 
 def _element(name: str, index: tuple[int, ...]) -> str:

@@ -1,0 +1,485 @@
+"""What `gradcheck` and `check_gradient` find, and what they leave in peace."""
+
+import numpy as np
+import pytest
+
+import tinygrad_np as tg
+from tinygrad_np.testing import GradcheckError, check_gradient, gradcheck
+
+pytestmark = pytest.mark.usefixtures("scratch_table")
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def report_on(fn, *inputs, **options):
+    return gradcheck(fn, *inputs, raise_on_failure=False, **options)
+
+
+def sine(factor):
+    """The sine, with its gradient multiplied."""
+    return tg.defvjp(lambda x: np.sin(x), lambda g, _y, x: g * np.cos(x) * np.asarray(factor, x.dtype))
+
+
+def wrong_at(shape, index, factor):
+    factors = np.ones(shape)
+    factors[index] = factor
+    return sine(factors)
+
+
+REDUCTIONS = {
+    "not reduced": lambda y: y,
+    "sum": np.sum,
+    "squares": lambda y: np.sum(y**2),
+    "mean": np.mean,
+}
+
+
+# -------------------------------------------------------------------------------------------------------- sensitivity
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_a_tenth_in_one_of_100_000_elements(rng, reduction, dtype):
+    index = int(rng.integers(100_000))
+    wrong = wrong_at(100_000, index, 0.9)
+    report = report_on(lambda x: REDUCTIONS[reduction](wrong(x)), rng.normal(size=100_000).astype(dtype))
+    assert [mistake.index for mistake in report.mistakes] == [(index,)]
+    assert report.mistakes[0].relative == pytest.approx(0.1, rel=1e-4)
+
+
+@pytest.mark.parametrize("value", [1e-4, 1.5, 5.0])
+def test_a_tenth_in_the_element_that_matters_least_or_most(rng, value):
+    x = rng.normal(size=100_000)
+    x[777] = value
+    wrong = wrong_at(100_000, 777, 0.9)
+    assert [mistake.index for mistake in report_on(lambda x: np.sum(wrong(x)), x).mistakes] == [(777,)]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_a_sign_in_one_of_1000_elements(reduction, dtype):
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        index = int(rng.integers(1000))
+        wrong = wrong_at(1000, index, -1.0)
+        report = report_on(lambda x, wrong=wrong: REDUCTIONS[reduction](wrong(x)), rng.normal(size=1000).astype(dtype))
+        assert [mistake.index for mistake in report.mistakes] == [(index,)]
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("size", [1e-6, 1e-30])
+def test_a_zero_gradient_of_a_small_function(rng, reduction, size):
+    small = tg.defvjp(lambda x: size * x, lambda g, _y, _x: g * 0)
+    report = report_on(lambda x: REDUCTIONS[reduction](small(x)), rng.normal(size=10))
+    assert not report
+    assert report.mistakes[0].analytic == 0
+
+
+def test_a_zero_gradient_beside_outputs_that_are_1e12_times_as_large(rng):
+    small = tg.defvjp(lambda x: 1e-6 * x, lambda g, _y, _x: g * 0)
+    x, w = rng.normal(size=(2, 50))
+    assert not report_on(lambda x, w: np.stack([1e6 * np.sin(x), small(w)]), x, w)
+    assert not report_on(lambda x, w: np.sum(1e6 * np.sin(x)) + np.sum(small(w)), x, w)
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1e8])
+def test_errors_in_small_and_large_inputs(rng, scale):
+    for function, derivative in ((np.square, lambda x: 2 * x), (lambda x: np.cos(x / scale), None)):
+        if derivative is None:
+            wrong = tg.defvjp(function, lambda g, _y, x: -1.1 * g * np.sin(x / scale) / scale)
+        else:
+            wrong = tg.defvjp(lambda x: np.square(x), lambda g, _y, x: 1.1 * g * (2 * x))
+        assert not report_on(wrong, scale * rng.normal(size=30))
+
+
+def test_a_zero_gradient_where_the_function_is_almost_flat(rng):
+    flat = tg.defvjp(lambda x: np.cos(x), lambda g, _y, _x: g * 0)
+    assert not report_on(flat, 1e-8 * rng.normal(size=30))
+
+
+def test_several_wrong_elements_are_all_found_worst_first(rng):
+    factors = np.ones((40, 50))
+    factors[3, 4], factors[20, 1], factors[39, 49] = 1.1, -1, 3
+    report = report_on(lambda x: np.sum(sine(factors)(x)), rng.normal(size=(40, 50)))
+    assert [mistake.index for mistake in report.mistakes] == [(20, 1), (39, 49), (3, 4)]
+
+
+def test_the_wrong_output_is_found(rng):
+    product = tg.defvjp(lambda x: x @ x, lambda g, _y, x: g @ x.T + np.triu(x.T @ g, 1) + np.tril(x.T @ g, -1))
+    report = report_on(product, rng.normal(size=(30, 30)))
+    mistake = report.mistakes[0]
+    output = eval(mistake.output.partition("[")[2].rstrip("]"))
+    assert output[0] != mistake.index[0] or output[1] == mistake.index[1]
+    assert not report
+
+
+def test_a_wrong_conjugate(rng):
+    square = tg.defvjp(lambda z: z * z, lambda g, _y, z: g * 2 * z)
+    report = report_on(square, rng.normal(size=4) + 1j * rng.normal(size=4))
+    assert not report
+    assert ".real" in report.mistakes[0].output or ".imag" in report.mistakes[0].output
+
+
+def test_a_gradient_that_is_right_but_whose_derivative_is_not(rng):
+    def derivative(g, _y, x):
+        return g * 3 * (x.data if isinstance(x, tg.Tensor) else x) ** 2
+
+    cube = tg.defvjp(lambda x: x**3, derivative)
+    x = rng.normal(size=3)
+    assert report_on(cube, x)
+    report = report_on(lambda x: np.sum(cube(x)), x, order=2)
+    assert not report
+    assert report.order == 2
+    assert (report.blame.rule.partition(" ")[0], report.blame.order) == ("derivative", 2)
+
+
+def test_a_gradient_that_forgets_its_cotangent_at_second_order(rng):
+    def doubled(g, _y, _x):
+        return 2 * (g.detach() if isinstance(g, tg.Tensor) else g)
+
+    assert not report_on(tg.defvjp(lambda x: 2 * x, doubled), rng.normal(size=3), order=2)
+
+
+# ------------------------------------------------------------------------------------------------------- false alarms
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale"),
+    [(dtype, scale) for dtype in (np.float64, np.float32) for scale in (1e-8, 1e-3, 1.0, 1e3, 1e8)]
+    + [(np.float16, scale) for scale in (0.01, 1.0, 30.0)],
+)
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, _: x * x,
+        lambda x, scale: np.exp(-x / scale),
+        lambda x, _: np.sum(np.cos(x)),
+        lambda x, _: np.sum(x),
+        lambda x, scale: np.linalg.norm(x / scale),
+        lambda x, scale: tg.functions.softmax(x / scale),
+        lambda x, _: tg.functions.relu(x),
+        lambda x, scale: np.var(x / scale, axis=0),
+    ],
+    ids=["square", "exp", "cos", "sum", "norm", "softmax", "relu", "var"],
+)
+def test_right_gradients_of_any_scale_and_dtype(rng, function, scale, dtype):
+    gradcheck(lambda x: function(x, scale), (scale * rng.normal(size=(6, 5))).astype(dtype))
+
+
+def test_outputs_that_differ_by_1e12_in_scale(rng):
+    x, w = rng.normal(size=(2, 20))
+    gradcheck(lambda x, w: np.stack([1e6 * np.sin(x), 1e-6 * np.cos(w), np.exp(w)]), x, w, order=2)
+    gradcheck(lambda x, w: np.sum(1e6 * np.sin(x) + 1e-6 * np.cos(w)), x, w)
+
+
+def test_a_function_that_rounds_to_single_precision(rng):
+    gradcheck(lambda x: np.sum(np.sin(x.astype(np.float32)).astype(np.float64)), rng.normal(size=20))
+
+
+def test_values_that_are_not_finite_are_left_out(rng):
+    report = gradcheck(lambda x: np.nan_to_num(x) * 2, np.array([1.0, np.nan, 3.0]))
+    assert "1 elements of x are not finite: left out" in report.notes
+    gradcheck(lambda x: np.stack([x, x + np.inf]), np.array([1.0, 2.0]))
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3, 0), (1,)])
+def test_shapes_at_the_edge(shape):
+    gradcheck(lambda x: np.exp(x) * 2, np.full(shape, 0.3), order=2)
+
+
+def test_mixed_dtypes_keep_their_own(rng):
+    x, w = rng.normal(size=(3, 4)).astype(np.float32), rng.normal(size=4)
+    gradcheck(lambda x, w: x @ w, x, w, order=2)
+
+
+# --------------------------------------------------------------------------------------------------------------- kinks
+
+
+def test_a_kink_is_named_with_both_slopes():
+    x = np.ones((5, 2))
+    x[3, 1] = 0
+    report = gradcheck(lambda x: np.sum(tg.functions.relu(x)), x)
+    assert [str(kink) for kink in report.kinks] == ["not differentiable at x[3, 1]: left slope 0, right slope 1"]
+
+
+@pytest.mark.parametrize(("slope", "passes"), [(0, True), (0.5, True), (1, True), (-0.1, False), (1.1, False)])
+def test_any_value_between_the_slopes_is_accepted(slope, passes):
+    relu = tg.defvjp(
+        lambda x: np.maximum(x, 0), lambda g, _y, x: g * np.where(x > 0, 1.0, np.where(x == 0, slope, 0.0))
+    )
+    assert report_on(relu, np.array([1.0, 0.0, -1.0])).passed is passes
+    assert report_on(lambda x: np.sum(relu(x)), np.array([1.0, 0.0, -1.0])).passed is passes
+
+
+def test_a_kink_hides_no_error_beside_it():
+    wrong = tg.defvjp(lambda x: np.maximum(x, 0), lambda g, _y, x: g * (x > 0) * np.array([1, 1, 1.0, 0.9]))
+    report = report_on(lambda x: np.sum(wrong(x)), np.array([0.0, -1.0, 0.0, 2.0]))
+    assert [mistake.index for mistake in report.mistakes] == [(3,)]
+    assert len(report.kinks) == 2
+
+
+def test_a_point_can_be_moved_from_its_kinks():
+    relu = tg.defvjp(lambda x: np.maximum(x, 0), lambda g, _y, x: g * np.where(x == 0, 7.0, x > 0))
+    x = np.array([[1.0, 0.0], [2.0, -1.0]])
+    assert not report_on(relu, x)
+    report = gradcheck(relu, x, kinks="move")
+    assert [kink.moved for kink in report.kinks] == [True]
+    assert x[0, 1] == 0
+
+
+def test_kinks_fail_if_asked_to():
+    with pytest.raises(GradcheckError, match=r"not differentiable at x\[1\]: left slope -1, right slope 1"):
+        gradcheck(np.abs, np.array([1.0, 0.0]), kinks="fail")
+    with pytest.raises(ValueError, match="'between', 'move' or 'fail'"):
+        gradcheck(np.abs, np.array([1.0]), kinks="ignore")
+
+
+@pytest.mark.parametrize("function", [tg.functions.relu, np.abs, lambda x: np.max(x, axis=-1), np.sort])
+def test_nothing_but_kinks(function):
+    report = gradcheck(function, np.zeros((4, 5)))
+    assert len(report.kinks) == 20
+
+
+def test_an_infinite_slope_is_no_mistake():
+    report = gradcheck(np.sqrt, np.array([0.0, 1.0]))
+    assert [kink.input for kink in report.kinks] == ["x[0]"]
+
+
+def test_an_infinite_gradient_of_a_finite_slope_is():
+    broken = tg.defvjp(lambda x: np.sin(x), lambda g, _y, x: g * np.cos(x) / (x != 0))
+    report = report_on(broken, np.array([0.0, 1.0]))
+    assert [mistake.index for mistake in report.mistakes] == [(0,)]
+
+
+# ------------------------------------------------------------------------------------------------------------ conduct
+
+
+def problems(fn, *inputs, **options):
+    report = report_on(fn, *inputs, **options)
+    assert not report
+    return " ".join(report.problems)
+
+
+def test_a_function_that_is_not_deterministic(rng):
+    assert "not deterministic" in problems(lambda x: x * rng.random(), np.ones(3))
+
+
+def test_a_gradient_that_is_not_deterministic(rng):
+    noisy = tg.defvjp(lambda x: 2 * x, lambda g, _y, _x: g * (2 + rng.random()))
+    assert "the gradient of f is not deterministic" in problems(noisy, np.ones(3))
+
+
+def test_the_librarys_random_numbers_can_be_seeded():
+    def dropout(x):
+        return x * (tg.random.uniform(x.shape) < 0.5)
+
+    assert "not deterministic" in problems(dropout, np.ones(50))
+    gradcheck(dropout, np.ones(50), seed=0)
+
+
+def test_an_input_changed_in_place():
+    def careless(x):
+        x.data[0] += 1
+        return x * 2
+
+    assert "changes its input x in place" in problems(careless, np.ones(3))
+
+
+def test_an_input_changed_in_place_by_the_gradient():
+    def careless(g, _y, x):
+        x *= 2
+        return g * x
+
+    assert "gradient of f changes its input x in place" in problems(
+        tg.defvjp(lambda x: x * x / 2 + x / 2, careless), np.ones(3)
+    )
+
+
+@pytest.mark.parametrize("lose", [lambda x: x.detach(), lambda x: x.data], ids=["detach", "data"])
+def test_a_dropped_gradient(lose):
+    report = report_on(lambda x, w: np.sum(lose(x) * w), np.ones(3), np.arange(3.0) + 1)
+    assert {mistake.analytic for mistake in report.mistakes} == {0}
+    assert "no gradient comes back to x" in report.notes[-1]
+
+
+def test_a_gradient_dropped_in_one_of_two_ways():
+    report = report_on(lambda x: np.sum(x.data**2 * x), np.array([1.0, 2.0]))
+    assert "part of the gradient is lost" in report.notes[-1]
+
+
+def test_a_gradient_of_a_wrong_shape():
+    outer = tg.defvjp(lambda x: np.sum(x), lambda g, _y, _x: g)
+    assert "returned shape () for an input of shape (3,)" in problems(outer, np.ones(3))
+
+
+def test_strided_input():
+    def memory(x):
+        return np.frombuffer(x.base if x.base is not None else x, x.dtype, x.size).reshape(x.shape).copy()
+
+    peek = tg.defvjp(memory, lambda g, _y, _x: g)
+    assert "depends on how its input lies in memory" in problems(peek, np.arange(6.0).reshape(2, 3))
+    gradcheck(peek, np.arange(6.0).reshape(2, 3), layouts=False)
+
+
+def test_strided_input_to_a_gradient():
+    def flat(g, _y, x):
+        return g * 2 * np.ravel(x, order="K").reshape(x.shape)
+
+    assert "the gradient of f depends on how" in problems(
+        tg.defvjp(lambda x: x * x, flat), np.arange(6.0).reshape(2, 3) + 1
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------- inputs
+
+
+def test_a_module_and_all_its_parameters(rng):
+    model = tg.nn.Sequential(tg.nn.Dense(4, 8), tg.nn.ReLU(), tg.nn.Dense(8, 3))
+    before = model.state_dict()
+    x, labels = rng.normal(size=(5, 4)).astype(np.float32), np.array([0, 1, 2, 0, 1])
+    gradcheck(model, x)
+    gradcheck(lambda x: tg.nn.cross_entropy(model(x), labels), x, parameters=model, order=2)
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+    assert all(p.requires_grad and p.is_leaf for p in model.parameters())
+
+
+def test_a_wrong_gradient_of_a_parameter(rng):
+    class Layer(tg.nn.Module):
+        def __init__(self):
+            self.weight = tg.tensor(rng.normal(size=3), requires_grad=True)
+            self.bias = tg.tensor(rng.normal(size=3), requires_grad=True)
+
+        def forward(self, x):
+            return x * self.weight.detach() + self.bias
+
+    report = report_on(Layer(), rng.normal(size=3))
+    assert {mistake.input.partition("[")[0] for mistake in report.mistakes} == {"weight"}
+
+
+def test_parameters_without_a_module():
+    w = tg.tensor([1.0, 2.0], requires_grad=True)
+    assert gradcheck(lambda: np.sum(w**2), parameters=[w])
+    assert not report_on(lambda: np.sum(w.data * w), parameters={"w": w})
+    with pytest.raises(ValueError, match="no leaf tensor"):
+        gradcheck(lambda: np.sum(w**2), parameters=[w * 2])
+
+
+def test_nested_arguments_and_results(rng):
+    tree = {"w": rng.normal(size=3), "b": [rng.normal(size=()), np.arange(3)]}
+    gradcheck(lambda t, scale: {"y": t["w"] * t["b"][1] * scale, "z": (t["b"][0],)}, tree, scale=np.float32(2))
+    wrong = sine(2.0)
+    report = report_on(lambda t: wrong(t["w"]), tree)
+    assert report.mistakes[0].input.startswith("t['w'][")
+
+
+def test_what_is_no_float_is_passed_on():
+    gradcheck(lambda x, axis, flag: np.sum(x, axis=axis) if flag else None, np.ones((2, 3)), 1, True)
+    with pytest.raises(ValueError, match="nothing to check"):
+        gradcheck(lambda x: x, np.arange(3))
+    with pytest.raises(ValueError, match="counted from 1"):
+        gradcheck(np.sin, np.ones(3), order=0)
+
+
+# -------------------------------------------------------------------------------------------------------------- blame
+
+
+def test_the_first_wrong_rule_is_to_blame(rng):
+    def backwards(g, _y, _x, w):
+        return -g * w
+
+    product = tg.defvjp(lambda x, w: x * w, lambda g, _y, _x, w: g * w, backwards)
+    report = report_on(lambda x, w: np.sum(np.tanh(product(np.exp(x), w)) ** 2), *rng.normal(size=(2, 3)))
+    assert report.blame.rule.startswith("backwards (test_gradcheck.py:")
+    assert report.blame.argument == 1
+    assert "float64(3,), float64(3,)" in report.blame.operation
+    assert str(report.blame) in str(report)
+
+
+def test_the_report_prints_everything():
+    report = report_on(sine(np.array([1.0, 0.5])), np.array([0.0, 0.5]))
+    text = str(report)
+    (mistake,) = report.mistakes
+    for part in (
+        "analytic   ",
+        "numerical  ",
+        "absolute",
+        "relative",
+        "ulps",
+        "step",
+        "noise",
+        "to blame",
+        "reproduce",
+    ):
+        assert part in text
+    assert mistake.absolute == pytest.approx(0.5 * np.cos(0.5))
+    assert mistake.relative == pytest.approx(0.5)
+    assert mistake.ulps == pytest.approx(mistake.absolute / np.spacing(np.cos(0.5)))
+    with pytest.raises(GradcheckError) as failure:
+        report.raise_on_failure()
+    assert failure.value.report is report
+    assert isinstance(failure.value, AssertionError)
+
+
+def test_the_snippet_reproduces_the_mistake():
+    wrong = sine(2.0)
+    report = report_on(wrong, np.array([0.25, 0.5], np.float32))
+    names = {"f": wrong}
+    exec(report.snippet, names)
+    assert names["worst"] == report.mistakes[0]
+
+
+# ---------------------------------------------------------------------------------------------- plain NumPy functions
+
+
+def test_a_gradient_by_hand(rng):
+    a = rng.normal(size=(4, 4))
+    check_gradient(lambda x: float(x @ a @ x), lambda x: (a + a.T) @ x, rng.normal(size=4))
+    report = check_gradient(lambda x: float(x @ a @ x), lambda x: 2 * a @ x, rng.normal(size=4), raise_on_failure=False)
+    assert len(report.mistakes) == 4
+    assert "check_gradient" in report.snippet
+
+
+def test_a_gradient_that_is_an_array_or_nested(rng):
+    x = {"w": rng.normal(size=3), "b": rng.normal(size=())}
+    check_gradient(lambda x: np.sum(x["w"] ** 2) * x["b"], {"w": 2 * x["w"] * x["b"], "b": np.sum(x["w"] ** 2)}, x)
+
+
+def test_a_tenth_in_one_of_100_000_elements_by_hand(rng):
+    factors = np.ones(100_000)
+    factors[31_415] = 1.1
+    x = rng.normal(size=100_000)
+    report = check_gradient(lambda x: np.sum(x**3), lambda x: 3 * x**2 * factors, x, raise_on_failure=False)
+    assert [mistake.index for mistake in report.mistakes] == [(31_415,)]
+
+
+@pytest.mark.parametrize(
+    ("gradient", "message"),
+    [
+        (lambda x: np.sum(2 * x, keepdims=True), r"has shape \(1,\), and x has \(3,\)"),
+        (lambda x: (2 * x).astype(np.float64), "has dtype float64, and x has float32"),
+    ],
+    ids=["shape", "dtype"],
+)
+def test_a_gradient_by_hand_of_a_wrong_shape_or_dtype(gradient, message):
+    with pytest.raises(GradcheckError, match=message):
+        check_gradient(lambda x: np.sum(x * x), gradient, np.ones(3, np.float32))
+
+
+def test_a_function_that_changes_its_input_by_hand():
+    def careless(x):
+        x += 1
+        return np.sum(x)
+
+    with pytest.raises(GradcheckError, match="changes its input x in place"):
+        check_gradient(careless, np.ones_like, np.zeros(3))
+
+
+def test_only_numbers_have_a_gradient():
+    with pytest.raises(ValueError, match="must return a single number"):
+        check_gradient(np.sin, np.cos, np.ones(3))
+    with pytest.raises(TypeError, match="has no gradient: pass floats"):
+        check_gradient(np.sum, np.ones_like, np.arange(3))
