@@ -121,6 +121,15 @@ def test_a_sure_and_wrong_probability_has_a_finite_loss_and_a_gradient_that_lead
     np.testing.assert_allclose(p.grad, [[-1e7, 0]], rtol=1e-12)
 
 
+@pytest.mark.parametrize("labels", [np.array([0, 2]), np.eye(3)[[0, 2]]])
+def test_classes_that_are_masked_out_take_no_part(labels):
+    x = tg.tensor([[1.0, -np.inf, 1.0], [0.0, -np.inf, 3.0]], requires_grad=True)
+    losses = nn.cross_entropy(x, labels, reduction="none")
+    np.testing.assert_allclose(losses.data, [math.log(2), math.log1p(math.exp(-3))], rtol=1e-14)
+    np.sum(losses).backward()
+    np.testing.assert_allclose(x.grad, functions.softmax(x.data) - np.eye(3)[[0, 2]], rtol=1e-12)
+
+
 def test_the_gradient_of_the_absolute_error_is_0_where_there_is_none():
     x = tg.tensor([1.0, 2.0, 3.0], requires_grad=True)
     nn.mae_loss(x, np.array([2.0, 2.0, 2.0]), reduction="sum").backward()

@@ -369,6 +369,17 @@ def test_a_gradient_that_is_not_a_number_is_not_hidden(make):
     np.testing.assert_array_equal(np.isnan(w.data), [True, False])
 
 
+def test_equal_gradients_have_no_negative_variance():
+    """But for rounding, from which centered RMSprop would take the square root."""
+    w = leaf(np.zeros(1000), np.float32)
+    gradient = np.linspace(0.01, 1, 1000, dtype=np.float32)
+    optimiser = optim.RMSprop([w], 1e-9, alpha=0.5, centered=True)
+    for _ in range(60):
+        w.grad = gradient
+        optimiser.step()
+    assert np.isfinite(w.data).all()
+
+
 # ------------------------------------------------------------------------------------------------------------- groups
 
 
@@ -542,6 +553,15 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(change, error,
     with pytest.raises(error, match=complaint):
         optimiser.load_state_dict(state)
     assert str(optimiser.state_dict()) == before
+
+
+def test_one_bad_option_of_one_group_leaves_all_groups_as_they_were():
+    optimiser = two_groups()
+    state = optimiser.state_dict()
+    state["groups"]["0"]["lr"], state["groups"]["1"]["lr"] = 0.9, -1.0
+    with pytest.raises(tg.errors.ShapeError, match=r"SGD: lr must be zero or above, and finite, not -1\.0"):
+        optimiser.load_state_dict(state)
+    assert [group["lr"] for group in optimiser.param_groups] == [0.5, 0.1]
 
 
 @every
