@@ -232,6 +232,14 @@ def test_other_ways_to_lose_a_gradient_raise_too(call: Call, error: type[Excepti
     assert advice in str(caught.value)
 
 
+def test_a_recorded_tensor_is_not_copied_into_an_unrecorded_one() -> None:
+    t = tg.tensor([1.0], requires_grad=True)
+    for recorded in (t, t * 2):
+        with pytest.raises(EscapeError, match=r"tg\.tensor of a tensor of float64\(1,\) .* t\.detach\(\)"):
+            tg.tensor(recorded)
+    assert not tg.tensor(t.detach()).requires_grad
+
+
 def test_a_leaf_is_not_shuffled() -> None:
     t = tg.tensor(VECTOR, requires_grad=True)
     with pytest.warns(UserWarning, match="shuffling a 'Tensor'"), pytest.raises(LeafUpdateError):

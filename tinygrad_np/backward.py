@@ -1,5 +1,11 @@
 """The backward walk: carry cotangents from outputs to inputs through a recorded graph, newest call first.
 
+What never reached the output must not reach the gradient. In ``np.where(x > 0, np.log(x), 0)`` the logarithm at x = 0
+gets a zero cotangent, and zero times its infinite derivative is NaN. So where the cotangent is zero the gradient is cut
+off, but only after the functions that can make such a NaN, since it costs a pass over the array: always after those
+that `has_pole`; and after others that multiply with an array (`reads_values`) only if what they made was `masked`, that
+is, if a function that `selects` some elements and ignores others, such as np.where, comes after them.
+
 The walk runs each call's rules on plain arrays. Where the gradients themselves have to be differentiated, it is given
 `wrap`, and runs the same rules on Tensors, whose NumPy calls are recorded like any others.
 """

@@ -19,7 +19,7 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from operator import attrgetter
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -350,6 +350,11 @@ def tensor(data: ArrayLike | Tensor, *, requires_grad: bool = False, dtype: DTyp
     >>> tg.tensor([[1.0, 2.0]], requires_grad=True)
     tensor([[1., 2.]], requires_grad=True)
     """
+    if isinstance(data, Tensor) and data.requires_grad:
+        raise EscapeError(
+            f"tg.tensor of a tensor of {data.dtype}{data.shape} that requires a gradient would lose the gradient: "
+            "write t.detach() or t.data if that is meant, t.copy() for a copy through which gradients flow"
+        )
     try:
         if capturing.get() is not None and isinstance(data, ArrayMethods):
             value = np.copy(data.data)
@@ -675,7 +680,7 @@ def defvjp(
     table[function] = (Ufunc if fast else Differentiable)(
         plain,
         rules,
-        name=function_name(function),
+        name=known.name if isinstance(known, Differentiable) else function_name(function),
         has_pole=has_pole,
         selects=selects,
         variadic=variadic,
@@ -695,8 +700,23 @@ def _only_tensors(args: tuple[Any, ...]) -> bool:
     return found
 
 
-def primitive(function: F) -> F:
+@overload
+def primitive(function: F) -> F: ...
+
+
+@overload
+def primitive(*, name: str) -> Callable[[F], F]: ...
+
+
+def primitive(function: Any = None, *, name: str | None = None) -> Any:
     """Make a function of arrays one recorded call, whose derivative comes from `defvjp` and not from its body.
+
+    Parameters
+    ----------
+    function : callable
+        Takes and returns arrays.
+    name : str, optional
+        What error messages call it; by default its own name.
 
     Examples
     --------
@@ -708,6 +728,8 @@ def primitive(function: F) -> F:
     >>> tg.gradients(cube(x := tg.tensor(2.0, requires_grad=True)), x)
     array(12.)
     """
+    if function is None:
+        return functools.partial(primitive, name=name)
 
     @functools.wraps(function)
     def recorded(*args: Any, **kwargs: Any) -> Any:
@@ -725,8 +747,8 @@ def primitive(function: F) -> F:
             return function(*args, **kwargs)
         return max(arrays, key=attrgetter("precedence")).door(recorded, args, kwargs)
 
-    table[recorded] = Differentiable(function, ())
-    return cast(F, recorded)
+    table[recorded] = Differentiable(function, (), name=name)
+    return recorded
 
 
 def traceable(body: F) -> F:
@@ -751,13 +773,13 @@ def check(function: Callable[..., None], *args: Any) -> None:
 # What tensors do that no NumPy function is the name of; the rules are in rules/indexing.py and rules/shapes.py.
 
 
-@primitive
+@primitive(name="t[index]")
 def getitem(x: Any, *, index: Any) -> Any:
     """``x[index]``."""
     return x[index]
 
 
-@primitive
+@primitive(name="t[index] = v")
 def updated(x: Any, value: Any, *, index: Any) -> Any:
     """A copy of ``x`` in which ``x[index]`` is ``value``: what ``t[index] = value`` means where arrays are values."""
     result = np.array(x)
@@ -765,7 +787,7 @@ def updated(x: Any, value: Any, *, index: Any) -> Any:
     return result
 
 
-@primitive
+@primitive(name="astype")
 def converted(x: Any, *, dtype: np.dtype[Any], casting: Any = "unsafe") -> Any:
     """``x.astype(dtype)``."""
     return x.astype(dtype, casting=casting)

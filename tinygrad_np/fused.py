@@ -149,7 +149,7 @@ def cross_entropy(logits: Any, labels: Any) -> Any:
     return loss
 
 
-@primitive
+@primitive(name="cross_entropy")
 @traceable
 def loss_and_slope(logits: Any, labels: Any) -> tuple[Any, Any]:
     """The mean cross-entropy and its gradient with respect to the logits."""

@@ -212,7 +212,7 @@ def _where(condition: Any, *choices: Any) -> Any:
     return select(condition, *choices) if choices else np.nonzero(condition)
 
 
-@primitive
+@primitive(name="np.clip")
 def clipped(x: Any, low: Any, high: Any) -> Any:
     return np.clip(x, low, high)
 
@@ -262,12 +262,12 @@ constant(
 # Complex parts
 
 
-@primitive
+@primitive(name="np.real")
 def real(x: Any) -> Any:
     return np.real(x)
 
 
-@primitive
+@primitive(name="np.imag")
 def imag(x: Any) -> Any:
     return np.imag(x)
 

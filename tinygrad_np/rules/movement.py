@@ -221,7 +221,7 @@ def _lower(shape: tuple[int, ...], k: int) -> Any:
 # Windows: without a copy one way, added up where they overlap on the way back.
 
 
-@primitive
+@primitive(name="np.lib.stride_tricks.sliding_window_view")
 def windows(x: Any, *, lengths: tuple[int, ...], axes: tuple[int, ...]) -> Any:
     """Every window of these lengths along these axes, each along new last axes."""
     return sliding_window_view(x, lengths, axes)

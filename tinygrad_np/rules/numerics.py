@@ -52,7 +52,7 @@ def _double(a: Any) -> Any:
 # Correlation and convolution, of the longer array with the shorter one
 
 
-@primitive
+@primitive(name="np.correlate")
 def correlated(a: Any, v: Any, *, mode: str) -> Any:
     """``sum(a[k + n] * conj(v[n]))`` for the k at which v lies in a, or reaches over its ends as the mode allows."""
     return np.correlate(a, v, mode)  # type: ignore[call-overload]
@@ -169,7 +169,7 @@ def _sinc(x: Any) -> Any:
     return sine_quotient(x * math.pi, order=0)
 
 
-@primitive
+@primitive(name="np.sinc")
 def sine_quotient(x: Any, *, order: int) -> Any:
     """The derivative of this order of ``f(x) = sin(x) / x``.
 
@@ -198,7 +198,7 @@ def _i0(x: Any) -> Any:
     return bessel(x, order=0)
 
 
-@primitive
+@primitive(name="np.i0")
 def bessel(x: Any, *, order: int) -> Any:
     """The derivative of this order of the modified Bessel function of the first kind, order 0.
 

@@ -115,7 +115,7 @@ def _contracted_axes(ndim_a: int, ndim_b: int, axes: Any) -> tuple[list[int], li
 # np.einsum: put into one normal form, in which the gradient with respect to one operand is another einsum.
 
 
-@primitive
+@primitive(name="np.einsum")
 def contraction(*operands: Any, inputs: tuple[str, ...], output: str, optimize: Any) -> Any:
     """An einsum in normal form: explicit output, no ellipsis, no index twice in one operand."""
     return np.einsum(f"{','.join(inputs)}->{output}", *operands, optimize=optimize)

@@ -18,7 +18,7 @@ query(
 # Rearranging
 
 
-@primitive
+@primitive(name="np.reshape")
 def reshaped(a: Any, shape: Any, order: str) -> Any:
     return np.reshape(a, shape, order=order)  # type: ignore[call-overload]
 
@@ -121,7 +121,7 @@ defvjp(np.copy, lambda g, _y, _a, order="K", subok=False: g)
 # Joining and splitting
 
 
-@primitive
+@primitive(name="np.concatenate")
 def joined(*arrays: Any, axis: int) -> Any:
     return np.concatenate(arrays, axis=axis)
 

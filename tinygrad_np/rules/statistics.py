@@ -87,7 +87,7 @@ def _corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) 
 # Histograms
 
 
-@primitive
+@primitive(name="np.bincount")
 def tallied(weights: Any, *, x: Any, minlength: int) -> Any:
     """Weights added up for each of the numbers from 0 that x holds."""
     return np.bincount(x, weights, minlength).astype(float, copy=False)

@@ -66,7 +66,7 @@ if hasattr(np, "matvec"):  # new in NumPy 2.2
 # Cross products
 
 
-@primitive
+@primitive(name="np.cross")
 def crossed(a: Any, b: Any) -> Any:
     """The cross product of vectors of length 3, which lie along last axes."""
     return np.cross(a, b)
