@@ -64,7 +64,8 @@ def run(data: Dataset, folder: Path, effort: float = 1.0) -> Measured:
         optimiser.step()
         history["train_loss"].append(loss.item())
     save_figure(history.plot(f"{data.name}: full-batch gradient descent"), folder / "curve.png")
-    save_figure(weight_images(model.layers[0].weight.data, data.train_images.shape[1:]), folder / "weights.png")
+    units = model.layers[0].weight.data[:, :64]
+    save_figure(weight_images(units, data.train_images.shape[1:]), folder / "weights.png")
     return {"train": accuracy(model, x, labels), "test": accuracy(model, rows(data.test_images), data.test_labels)}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tinygrad_np.plots import confusion_matrix, save_figure, weight_images
+from tinygrad_np.plots import confusion_matrix, save_figure, training_curves, weight_images
 
 
 def numbers(figure):
@@ -29,7 +29,7 @@ def test_classes_are_called_by_their_names_even_those_that_never_occur():
 
 
 def test_numbers_are_readable_on_their_cell():
-    figure = confusion_matrix([0, 0, 1, 1], [0, 0, 1, 0])
+    figure = confusion_matrix([0] * 9 + [1, 1], [0] * 9 + [1, 0])
     colors = {(int(t.get_position()[1]), int(t.get_position()[0])): t.get_color() for t in figure.axes[0].texts}
     assert colors == {(0, 0): "white", (0, 1): "black", (1, 1): "white"}
 
@@ -81,3 +81,9 @@ def test_weights_of_another_size_are_an_error(shape, options, complaint):
 def test_they_are_pictures(make, tmp_path):
     save_figure(make(), tmp_path / "figure.png")
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_long_curve_is_a_line_without_marks():
+    for steps, marker in [(50, "o"), (51, "None")]:
+        (axes,) = training_curves({"train_loss": [1.0] * steps}).axes
+        assert axes.lines[0].get_marker() == marker

@@ -151,8 +151,8 @@ def confusion_matrix(
 ) -> Figure:
     """Draw how often each class was taken for each other: a row for each actual class, a column for each prediction.
 
-    The colour says which share of the row it is, so that rare classes are as readable as common ones; the number is a
-    count.
+    The colour says which share of the row it is, so that rare classes are as readable as common ones, on a scale on
+    which small shares show; the number is a count.
 
     Parameters
     ----------
@@ -197,7 +197,8 @@ def confusion_matrix(
 
     figure = _figure(width=0.62 * len(names) + 2.4, height=0.55 * len(names) + 1.8)
     axes = figure.add_subplot()
-    shown = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    norm = need("matplotlib.colors", "Drawing a figure").PowerNorm(0.4, vmin=0, vmax=1)
+    shown = axes.imshow(shares, cmap="Blues", norm=norm)
     ticks = range(len(names))
     axes.set_xticks(ticks, names)
     if max(map(len, names)) > 3:
@@ -208,9 +209,10 @@ def confusion_matrix(
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     for row, column in zip(*np.nonzero(counts), strict=True):
-        color = "white" if shares[row, column] > 0.5 else "black"
+        color = "white" if norm(shares[row, column]) > 0.5 else "black"
         axes.text(column, row, f"{counts[row, column]}", color=color, ha="center", va="center", fontsize=9)
     bar = figure.colorbar(shown, ax=axes, label="share of the actual class", fraction=0.045, pad=0.03)
+    bar.set_ticks([0, 0.01, 0.05, 0.2, 0.5, 1])
     bar.ax.yaxis.set_major_formatter(need("matplotlib.ticker", "Drawing a figure").PercentFormatter(xmax=1))
     bar.outline.set_visible(False)
     return figure
@@ -319,7 +321,8 @@ def _draw_panel(axes: Axes, quantity: str, series: Mapping[str, Sequence[float]]
     for name, values in series.items():
         epochs = range(1, len(values) + 1)
         color = _SERIES.get(name.partition("_")[0])  # None: matplotlib's next
-        axes.plot(epochs, values, marker="o", markersize=4, label=name.replace("_", " "), color=color)
+        marker = "o" if len(values) <= 50 else None  # more would hide the line
+        axes.plot(epochs, values, marker=marker, markersize=4, label=name.replace("_", " "), color=color)
     longest = max(map(len, series.values()))
     axes.set(xlabel="epoch", ylabel=quantity, xlim=(0.5, longest + 0.5))
     axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, min_n_ticks=1))
