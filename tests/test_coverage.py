@@ -4,8 +4,10 @@ When a new NumPy fails here, it has added functions: give each its rule, or its 
 ``rules/refused.py``.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -320,3 +322,14 @@ def test_the_command_counts_for_the_readme(capsys: pytest.CaptureFixture[str]) -
     counts = [[int(cell) for cell in row.split("|")[2:-1]] for row in rows]
     assert total == f"| all | {' | '.join(str(sum(column)) for column in zip(*counts, strict=True))} |"
     assert sum(map(sum, counts)) == len(ENTRIES)
+
+
+def test_the_readme_shows_the_summary() -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    version = re.search(r"Every public callable of NumPy (\d+\.\d+) ", readme)
+    assert version, "README.md does not say which NumPy its table is for"
+    table = coverage.markdown(coverage.entries())
+    if np.__version__.startswith(f"{version[1]}."):
+        assert table in readme, f"README.md must hold the output of python -m tinygrad_np.coverage --markdown:\n{table}"
+    for line in table.splitlines():  # other versions have other numbers
+        assert line.split("|")[1] in readme
