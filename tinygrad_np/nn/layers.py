@@ -169,6 +169,10 @@ class BatchNorm(Module):
     ShapeError
         If an input has another number of features, or while training a batch has fewer than two elements of each.
 
+    Notes
+    -----
+    Under `tinygrad_np.checkpoint`, which calls a function again for backward, the running ones move twice.
+
     Examples
     --------
     >>> import numpy as np, tinygrad_np as tg
