@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 
 from tinygrad_np.compiler.capture import Tape
-from tinygrad_np.compiler.passes import drop_dead_calls, fold_constants, optimised, share_common_calls
+from tinygrad_np.compiler.passes import (
+    drop_dead_calls,
+    drop_multiplications_by_one,
+    fold_constants,
+    optimised,
+    share_common_calls,
+)
 from tinygrad_np.compiler.program import Program
 from tinygrad_np.compiler.replay import Replay
 from tinygrad_np.graph import capturing
@@ -81,6 +87,15 @@ def test_work_on_constants_is_done_once() -> None:
     program = captured(function)
     assert names(program) == ["np.multiply", "np.exp", "np.multiply"]
     assert names(drop_dead_calls(fold_constants(program))) == ["np.multiply"]
+
+
+def test_products_with_one_are_dropped() -> None:
+    def function(x: Any) -> Any:
+        return [x * np.ones(3), x * 1, 1.0 * x, x * np.ones((2, 3)), x * 2, x * np.array([1.0, 1.0, 2.0])]
+
+    program = captured(function)
+    assert names(program) == ["np.multiply"] * 6
+    assert len(drop_multiplications_by_one(program).calls) == 3
 
 
 def test_storages_are_not_constants() -> None:

@@ -274,9 +274,8 @@ class Tape:
             out = self.storage(out)
             kwargs.pop("casting", None)
         concrete, concrete_kwargs = map_leaves(_concrete, (tuple(args), kwargs))
-        if out is None:
-            result = function(*concrete, **concrete_kwargs)
-        else:
+        result = function(*concrete, **concrete_kwargs)
+        if out is not None and (result.dtype != out.dtype or result.shape != out.shape):
             dtype = out.dtype
             result = np.empty_like(out.array)
             if isinstance(function, np.ufunc):

@@ -102,10 +102,14 @@ class Compiled:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if capturing.get() is not None:  # within another compiled function: part of its program
             return self.fn(*args, **kwargs)
-        given = leaves((args, kwargs))
-        if recording.get() and any(isinstance(x, Tensor) and not x.is_leaf for x in given):
-            return self.fn(*args, **kwargs)  # the caller's own graph goes on through it
-        key = (_structure((args, kwargs)), *map(_kind, given), recording.get())
+        if not kwargs and all(x.__class__ is np.ndarray for x in args):  # the common case, told quickly
+            given = list(args)
+            key: Any = (*[(x.shape, x.dtype, x.strides) for x in args], recording.get())
+        else:
+            given = leaves((args, kwargs))
+            if recording.get() and any(isinstance(x, Tensor) and not x.is_leaf for x in given):
+                return self.fn(*args, **kwargs)  # the caller's own graph goes on through it
+            key = (_structure((args, kwargs)), *map(_kind, given), recording.get())
         with self._lock:
             entry = self._entries.get(key)
             if entry is None or entry.stale():

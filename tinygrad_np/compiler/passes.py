@@ -10,12 +10,18 @@ import numpy as np
 from tinygrad_np.compiler.program import Call, Program, Value, replaced, values_in
 from tinygrad_np.trees import leaves
 
-__all__ = ["drop_dead_calls", "fold_constants", "optimised", "share_common_calls"]
+__all__ = [
+    "drop_dead_calls",
+    "drop_multiplications_by_one",
+    "fold_constants",
+    "optimised",
+    "share_common_calls",
+]
 
 
 def optimised(program: Program) -> Program:
     """All passes, in the order in which they help one another."""
-    for improve in (fold_constants, share_common_calls, drop_dead_calls):
+    for improve in (fold_constants, drop_multiplications_by_one, share_common_calls, drop_dead_calls):
         program = improve(program)
     return program
 
@@ -32,6 +38,28 @@ def fold_constants(program: Program) -> Program:
         else:
             calls.append(Call(call.function, args, kwargs, call.results, call.dtype, call.effect))
     return _with(program, calls, folded, program.values + list(folded.values()))
+
+
+def drop_multiplications_by_one(program: Program) -> Program:
+    """Leave out products with a constant of ones, such as the cotangent that backward starts from."""
+    instead: dict[Value, Value] = {}
+    calls = []
+    for call in program.calls:
+        args, kwargs = replaced((call.args, call.kwargs), lambda v: instead.get(v, v))
+        if call.function is np.multiply and not kwargs and len(args) == 2:
+            (result,) = call.results
+            factor = args[1] if _is_one(args[0]) else args[0] if _is_one(args[1]) else None
+            if isinstance(factor, Value) and (factor.shape, factor.dtype) == (result.shape, result.dtype):
+                instead[result] = factor
+                continue
+        calls.append(Call(call.function, args, kwargs, call.results, call.dtype, call.effect))
+    return _with(program, calls, instead, program.values)
+
+
+def _is_one(argument: Any) -> bool:
+    if isinstance(argument, Value):
+        return argument.kind == "constant" and argument.dtype.kind == "f" and bool(np.all(argument.source == 1))
+    return isinstance(argument, int | float) and argument == 1
 
 
 def share_common_calls(program: Program) -> Program:

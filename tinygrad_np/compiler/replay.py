@@ -142,6 +142,10 @@ class Replay:
         """Let the call make its own result."""
         if self._on_numbers(call):
             line = f" {_INFIX[call.function]} ".join(map(self._argument, call.args))
+        elif _is_plain_reduction(call):
+            line = self._reduction(call, "None")
+        elif call.function is _plain(getitem) and len(call.args) == 1:
+            line = f"{self._argument(call.args[0])}[{self._argument(call.kwargs['index'])}]"
         else:
             line = f"{self._name(call.function)}({self._arguments(call.args, call.kwargs)})"
         if call.dtype is not None and call.results[0].dtype == call.dtype:
@@ -171,11 +175,9 @@ class Replay:
             out = self._out(call, result, position, in_place=elementwise)
             casting = ', casting="same_kind"' if call.dtype is not None else ""
             self._line(function, call.args, out, casting)
-        elif function in _REDUCTIONS and not call.kwargs.keys() - {"axis", "keepdims"} and len(call.args) == 1:
+        elif _is_plain_reduction(call):
             out = self._out(call, result, position)
-            axis, keepdims = call.kwargs.get("axis"), call.kwargs.get("keepdims", False)
-            reduced = f"{self._arguments(call.args, {})}, {axis!r}, None, {self._array(out)}, {bool(keepdims)}"
-            self._lines.append(f"{self._name(_REDUCTIONS[function])}({reduced})")
+            self._lines.append(self._reduction(call, self._array(out)))
         elif function in (_plain(converted), copied, np.copy) and len(call.args) == 1:
             out = self._out(call, result, position)
             source = self._arguments(call.args, {})
@@ -202,6 +204,12 @@ class Replay:
             return False
         self._fixed[result] = out
         return True
+
+    def _reduction(self, call: Call, out: str) -> str:
+        """The ufunc's own method, which is what np.sum and its like call in the end."""
+        axis, keepdims = call.kwargs.get("axis"), bool(call.kwargs.get("keepdims", False))
+        reduced = f"{self._arguments(call.args, {})}, {axis!r}, None, {out}, {keepdims}"
+        return f"{self._name(_REDUCTIONS[call.function])}({reduced})"
 
     def _line(self, function: Any, args: Any, out: Any, more: str) -> None:
         self._lines.append(f"{self._name(function)}({self._arguments(args, {})}, out={self._array(out)}{more})")
@@ -361,6 +369,11 @@ def _laid_out(buffer: np.ndarray[Any, Any], value: Value) -> np.ndarray[Any, Any
     flat = buffer[: value.nbytes].view(value.dtype)
     laid_out: np.ndarray[Any, Any] = flat.reshape([value.shape[axis] for axis in order]).transpose(np.argsort(order))
     return laid_out
+
+
+def _is_plain_reduction(call: Call) -> bool:
+    named = call.kwargs.keys() <= {"axis", "keepdims"} and len(call.args) == 1 and call.dtype is None
+    return call.function in _REDUCTIONS and named and isinstance(call.kwargs.get("axis"), int | tuple | type(None))
 
 
 def _is_gather(call: Call) -> bool:

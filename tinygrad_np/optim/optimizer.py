@@ -225,7 +225,7 @@ class Optimizer(ABC):
         this = copy.copy(self)
         for name, value in vars(self).items():
             if name != "parameters":
-                setattr(this, name, on_tape(value, transient=name == "_scratch"))
+                setattr(this, name, on_tape(value, transient=name in ("_scratch", "_rates")))
         return this
 
     @classmethod
