@@ -36,7 +36,6 @@ from tinygrad_np.errors import (
 from tinygrad_np.graph import (
     Leaf,
     Node,
-    Pending,
     Pick,
     Rule,
     Spec,
@@ -48,6 +47,7 @@ from tinygrad_np.graph import (
 )
 from tinygrad_np.methods import ArrayMethods
 from tinygrad_np.signatures import CallSignature, RuleSignature, described_call, explained, function_name
+from tinygrad_np.standins import as_array, gradient_of, live, mark_updated, set_gradient
 from tinygrad_np.trees import leaves
 
 __all__ = ["Tensor", "apply", "defvjp", "enable_grad", "gradients", "no_grad", "primitive", "tensor", "zero"]
@@ -113,7 +113,7 @@ class Tensor(ArrayMethods):
     def grad(self) -> np.ndarray[Any, Any] | None:
         """The gradient that `backward` has added up here, or None. Only leaves keep one."""
         if isinstance(self._node, Leaf):
-            return cast("np.ndarray[Any, Any] | None", _gradient(self._node))
+            return cast("np.ndarray[Any, Any] | None", gradient_of(self._node))
         if self._node is not None:
             raise GradientError(
                 f"{self._node.function.name} made this tensor, and only leaves keep a .grad: "
@@ -134,7 +134,7 @@ class Tensor(ArrayMethods):
                     f".grad must have the tensor's shape and dtype, {self.shape} {self.dtype}, "
                     f"not {gradient.shape} {gradient.dtype}"
                 )
-        _set_gradient(self._node, gradient)
+        set_gradient(self._node, gradient)
 
     def backward(self, gradient: ArrayLike | None = None, *, retain_graph: bool = False) -> None:
         """Add the gradient of this Tensor to the ``.grad`` of every leaf that it depends on.
@@ -156,8 +156,8 @@ class Tensor(ArrayMethods):
         start = _starting_cotangents([self], [gradient], "backward()", recorded=False)
         for node, total in walk(start, None, retain=retain_graph, wrap=None).items():
             leaf = cast(Leaf, node)
-            so_far = _gradient(leaf)
-            _set_gradient(leaf, as_array(total if so_far is None else so_far + total))
+            so_far = gradient_of(leaf)
+            set_gradient(leaf, as_array(total if so_far is None else so_far + total))
 
     @staticmethod
     def door(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
@@ -174,11 +174,7 @@ class Tensor(ArrayMethods):
         Optimisers call this after an in-place step.
         """
         if isinstance(self._node, Leaf):
-            tape = capturing.get()
-            if tape is not None:
-                tape.mark_updated(self._node)
-            else:
-                self._node.updated = next_number()
+            mark_updated(self._node)
 
     # What Python and NumPy call.
 
@@ -297,34 +293,6 @@ class Tensor(ArrayMethods):
         return apply(np.invert, (self,))
 
     __hash__ = object.__hash__
-
-
-def live(tensor: Tensor) -> Any:
-    """A Tensor's array, for a call on it: while `tinygrad_np.compile` captures a function, what stands in for it."""
-    tape = capturing.get()
-    return tensor._value if tape is None else tape.storage(tensor._value)
-
-
-def as_array(value: Any) -> Any:
-    """An array-like as an ndarray, or as what stands in for one."""
-    return value if isinstance(value, ArrayMethods) else np.asarray(value)
-
-
-def _gradient(leaf: Leaf) -> Any:
-    tape = capturing.get()
-    if tape is not None:
-        return tape.grad(leaf)
-    if leaf.grad.__class__ is Pending:
-        leaf.grad = cast(Pending, leaf.grad).array()
-    return leaf.grad
-
-
-def _set_gradient(leaf: Leaf, gradient: Any) -> None:
-    tape = capturing.get()
-    if tape is not None:
-        tape.set_grad(leaf, gradient)
-    else:
-        leaf.grad = gradient
 
 
 def tensor(data: ArrayLike | Tensor, *, requires_grad: bool = False, dtype: DTypeLike | None = None) -> Tensor:
@@ -522,7 +490,7 @@ class Differentiable(Handler):
                     f"{self.name} has no derivative with respect to {name!r}, and a tensor of shape {value.shape} that "
                     f"requires a gradient was passed for it: pass t.data or t.detach() if its gradient is not needed"
                 )
-            return live(value)
+            return live(value._value)
         if isinstance(value, tuple | list):
             return type(value)(self._plain(name, item) for item in value)
         return value
@@ -751,25 +719,6 @@ def primitive(function: Any = None, *, name: str | None = None) -> Any:
     return recorded
 
 
-def traceable(body: F) -> F:
-    """Let `tinygrad_np.compile` capture the NumPy calls in a primitive's body one by one, rather than as one call.
-
-    To be put under `primitive`, on a body that is all NumPy calls on its arguments. Checks that look at elements go
-    through `check`.
-    """
-    body.traceable = True  # type: ignore[attr-defined]
-    return body
-
-
-def check(function: Callable[..., None], *args: Any) -> None:
-    """Call a function that raises if elements are not as they should be; a compiled program calls it on every run."""
-    tape = capturing.get()
-    if tape is None:
-        function(*args)
-    else:
-        tape.call(function, args, {}, effect=True)
-
-
 # What tensors do that no NumPy function is the name of; the rules are in rules/indexing.py and rules/shapes.py.
 
 
@@ -796,7 +745,7 @@ def converted(x: Any, *, dtype: np.dtype[Any], casting: Any = "unsafe") -> Any:
 def _plain_index(index: Any) -> Any:
     """An index with its tensors, masks and integer arrays, as NumPy takes it."""
     if index.__class__ is Tensor:
-        return live(index)
+        return live(index._value)
     if isinstance(index, tuple | list):
         return type(index)(_plain_index(part) for part in index)
     if isinstance(index, slice):

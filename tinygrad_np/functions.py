@@ -20,11 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np.core import check, no_grad
+from tinygrad_np.core import no_grad
 from tinygrad_np.errors import DtypeError, ShapeError
 from tinygrad_np.rules.handlers import plain
 from tinygrad_np.rules.indexing import arrayed
 from tinygrad_np.special import erfc
+from tinygrad_np.standins import check
 
 __all__ = [
     "binary_cross_entropy",

@@ -23,9 +23,10 @@ import numpy as np
 
 from tinygrad_np.backward import reachable, walk
 from tinygrad_np.batching import Batched
-from tinygrad_np.core import Tensor, as_array, gradients, tensor
+from tinygrad_np.core import Tensor, gradients, tensor
 from tinygrad_np.errors import DtypeError, EscapeError, GradientError, MissingRuleError, ShapeError
 from tinygrad_np.graph import Node, enable_grad, next_number, recording
+from tinygrad_np.standins import as_array
 from tinygrad_np.trees import leaves, map_leaves, matched, paths, rebuild
 
 __all__ = ["elementwise_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"]

@@ -10,13 +10,14 @@ from numpy.typing import DTypeLike
 
 from tinygrad_np import fused, random
 from tinygrad_np.arguments import checked, checked_integer
-from tinygrad_np.core import Tensor, check, tensor
+from tinygrad_np.core import Tensor, tensor
 from tinygrad_np.errors import DtypeError, ShapeError
 from tinygrad_np.functions import as_float, normalise
 from tinygrad_np.nn.init import Initialiser, he_normal, normal
 from tinygrad_np.nn.module import Module
 from tinygrad_np.rules.handlers import plain
 from tinygrad_np.rules.indexing import arrayed
+from tinygrad_np.standins import check
 
 __all__ = ["BatchNorm", "Dense", "Dropout", "Embedding", "Flatten", "LayerNorm", "Sequential"]
 

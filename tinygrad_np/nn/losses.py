@@ -14,7 +14,7 @@ import numpy as np
 
 from tinygrad_np import fused
 from tinygrad_np.arguments import checked
-from tinygrad_np.core import check, no_grad
+from tinygrad_np.core import no_grad
 from tinygrad_np.errors import DtypeError, ShapeError
 from tinygrad_np.functions import (
     alike,
@@ -27,6 +27,7 @@ from tinygrad_np.functions import (
 )
 from tinygrad_np.rules.handlers import plain
 from tinygrad_np.rules.indexing import arrayed
+from tinygrad_np.standins import check
 
 __all__ = ["binary_cross_entropy", "cross_entropy", "huber_loss", "mae_loss", "mse_loss"]
 

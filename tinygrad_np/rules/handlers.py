@@ -7,10 +7,11 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from tinygrad_np.core import Handler, Tensor, live, table
+from tinygrad_np.core import Handler, Tensor, table
 from tinygrad_np.errors import DtypeError, MissingRuleError, TinygradError
 from tinygrad_np.methods import ArrayMethods
 from tinygrad_np.signatures import described_call, explained, given_out, refuse_out
+from tinygrad_np.standins import live
 from tinygrad_np.trees import leaves, map_leaves
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -124,7 +125,7 @@ def plain(tree: Any) -> Any:
 def _plain_leaf(leaf: Any) -> Any:
     if isinstance(leaf, slice):
         return slice(*(_plain_leaf(part) for part in (leaf.start, leaf.stop, leaf.step)))
-    return live(leaf) if isinstance(leaf, Tensor) else leaf
+    return live(leaf._value) if isinstance(leaf, Tensor) else leaf
 
 
 def _as_tensors(result: Any, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
