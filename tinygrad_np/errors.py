@@ -88,5 +88,8 @@ class GradcheckError(TinygradError, AssertionError):
     """A gradient that is wrong; the attribute `report` tells everything that is known about it."""
 
     def __init__(self, report: Any) -> None:
-        super().__init__(str(report))
+        super().__init__(report)
         self.report = report
+
+    def __str__(self) -> str:  # only now: to say what is to blame takes a while
+        return str(self.report)

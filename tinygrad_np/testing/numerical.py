@@ -24,7 +24,7 @@ LEVELS = 5  # how many steps are tried in any case, each half of the one before
 COLUMNS = 5  # how far differences are extrapolated towards a step of zero
 GOAL = 1e-9  # relative error that is good enough
 NEAR, FAR = 2.0**-44, 2.0**-23  # distances of the points whose scatter is the noise
-NOISE_POINTS = 4  # as many on each side
+NOISE_POINTS = 4  # as many on each side, which makes two third differences
 CERTAIN = 30.0  # how far a jump of the slope must rise above the noise to be taken for a kink
 
 
@@ -161,11 +161,11 @@ def _noise(curve: Curve, origin: Array, eps: Array | float) -> Array:
 def _scatter(curve: Curve, origin: Array, step: float) -> tuple[Array, Array]:
     """How much points at this distance scatter, and where they move by more than that.
 
-    The median of several differences, so that a kink between two of the points does not count.
+    The middle ones of four differences, so that a kink between two of the points does not count.
     """
     ahead, behind = ([curve(sign * j * step) for j in range(1, NOISE_POINTS + 1)] for sign in (1, -1))
     thirds = [np.abs(np.diff(points, n=3, axis=0)) / np.sqrt(20) for points in ([origin, *ahead], [origin, *behind])]
-    scatter = np.median(np.concatenate(thirds), axis=0)
+    scatter = np.sort(np.concatenate(thirds), axis=0)[1:3].mean(axis=0)
     return scatter, np.abs(ahead[-1] - behind[-1]) > 8 * scatter
 
 

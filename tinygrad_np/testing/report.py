@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -149,7 +151,9 @@ class Report:
     notes : list of str
         What could not be checked, and why.
     blame : Blame or None
-        The operation and rule that is wrong on its own, if there is one.
+        The operation and rule that is wrong on its own, if there is one. It is looked for when it is first asked for.
+    advice : str
+        What it may be instead, if there is none.
     snippet : str
         A few lines that show the worst mistake.
     """
@@ -160,8 +164,24 @@ class Report:
     mistakes: list[Mistake] = field(default_factory=list)
     kinks: list[Kink] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    blame: Blame | None = None
     snippet: str = ""
+    investigation: Callable[[], Blame | None] | None = field(default=None, repr=False, compare=False)
+
+    @functools.cached_property
+    def blame(self) -> Blame | None:
+        return self.investigation() if self.investigation and self.mistakes else None
+
+    @property
+    def advice(self) -> str:
+        if not self.investigation or not self.mistakes or self.blame:
+            return ""
+        lost = dict.fromkeys(m.input.partition("[")[0] for m in self.mistakes if m.analytic == 0)
+        if lost:
+            return (
+                f"no gradient comes back to {', '.join(lost)}, and every recorded operation is right on its own: it "
+                "was dropped on the way, by t.data, t.detach(), no_grad, or a rule that computes with arrays of its own"
+            )
+        return "every recorded operation is right on its own: part of the gradient is lost between them"
 
     @property
     def passed(self) -> bool:
@@ -190,6 +210,7 @@ class Report:
         if self.blame:
             parts.append(f"to blame: {self.blame}")
         parts += [f"note: {text}" for text in (*_few(self.kinks), *self.notes)]
+        parts += [self.advice] if self.advice else []
         if self.snippet:
             parts.append(f"to reproduce:\n{_indented(self.snippet)}")
         return "\n\n".join(_indented(part) if i else part for i, part in enumerate(parts))

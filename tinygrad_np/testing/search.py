@@ -144,14 +144,14 @@ class Search:
         direction = np.zeros(self.arrays[j].shape, self.arrays[j].dtype)
         direction.flat[element] = scale = self.scales[j][element]
         slope = self._slope({j: direction}, complex_step=False)
-        affected = np.flatnonzero((self.cotangents[0] != 0) & (np.abs(slope.value) > slope.error))
         steep = ~np.isfinite(slope.value) | slope.kinked
-        if np.any(steep) or not affected.size:
+        if np.any(steep):
             k = int(np.argmax(steep))
             sides = [float(np.real(side[k])) / scale for side in (slope.left, slope.right)]
             self.kinks.setdefault((j, element), Kink(self._input_name(j, element), *sides))
         else:
-            self._note_mistake(j, element, 1, scale, slope, int(affected[0]), 1)
+            for output, part in self._wrong_outputs(j, direction, slope, most=1):
+                self._note_mistake(j, element, 1, scale, slope, output, part)
 
     def _check(self, j: int, elements: Array) -> None:
         """Check the derivatives with respect to some elements of one input together, and go into what is wrong."""
@@ -241,7 +241,7 @@ class Search:
             if np.any(slope.kinked):
                 self._note_kink(j, element, scale, slope)
                 slope = self._with_slopes_nearby(slope, {j: direction})
-            for output, part in self._wrong_outputs(j, element, direction, slope):
+            for output, part in self._wrong_outputs(j, direction, slope):
                 wrong |= self._note_mistake(j, element, unit, scale, slope, output, part)
         return wrong
 
@@ -258,7 +258,7 @@ class Search:
             right = np.fmax(right, np.fmax(near.left, near.right))
         return replace(slope, left=left, right=right)
 
-    def _wrong_outputs(self, j: int, element: int, v: Array, slope: Slope, most: int = 2) -> list[tuple[int, complex]]:
+    def _wrong_outputs(self, j: int, v: Array, slope: Slope, most: int = 2) -> list[tuple[int, complex]]:
         """The outputs, real or imaginary part, whose derivative with respect to one element is the furthest off."""
         usable = np.flatnonzero((self.cotangents[0] != 0) & np.isfinite(slope.error))
         parts = (1, 1j) if self.origin.dtype.kind == "c" else (1,)

@@ -243,7 +243,11 @@ def for_all(*strategies: Strategy, max_examples: int | None = None, **options: A
 
         for name in ("__name__", "__qualname__", "__module__", "__doc__"):
             setattr(test, name, getattr(function, name))
-        settings = {"deadline": None} | ({} if max_examples is None else {"max_examples": max_examples})
+        # Explaining means to trace every line, many times over, and the report says more.
+        phases = [phase for phase in hypothesis.Phase if phase is not hypothesis.Phase.explain]
+        settings = {"deadline": None, "phases": phases} | (
+            {} if max_examples is None else {"max_examples": max_examples}
+        )
         wrapped: Callable[[], None] = hypothesis.settings(**settings)(hypothesis.given(st.tuples(*strategies))(test))
         return wrapped
 
