@@ -13,6 +13,7 @@ from benchmarks import graphs, memory, mlp
 from benchmarks.harness import FRAMEWORKS, Result, machine, measure
 
 WORKLOADS = {workload.name: workload for workload in [*mlp.WORKLOADS, *graphs.WORKLOADS]}
+RATIOS = [("eager", "numpy"), ("compiled", "numpy"), ("compiled", "limit")]
 PAGE = Path(__file__).with_name("README.md")
 HERE = "<!-- written by `python -m benchmarks --write` from here on -->"
 
@@ -70,7 +71,9 @@ def _options() -> argparse.Namespace:
 def _report(results: list[Result], peaks: dict[str, float | str], frameworks: list[str]) -> str:
     """Markdown tables of medians, of their spread, and of ratios; a dash where a framework did not take part."""
     lines = ["Medians over all rounds, in brackets the ratio to PyTorch in the same run. Less is better.", ""]
-    lines += [f"| workload | unit | {' | '.join(frameworks)} | spread |", "| --- " * (len(frameworks) + 3) + "|"]
+    ratios = [(a, b) for a, b in RATIOS if a in frameworks and b in frameworks]
+    titles = [*frameworks, *(f"{a} / {b}" for a, b in ratios), "spread"]
+    lines += [f"| workload | unit | {' | '.join(titles)} |", "| --- " * (len(titles) + 2) + "|"]
     reasons: dict[str, str] = {}
     for result in results:
         cells = []
@@ -82,6 +85,9 @@ def _report(results: list[Result], peaks: dict[str, float | str], frameworks: li
                 reasons[f"{result.workload}, {name}"] = result.missing.get(name, "")
             else:
                 cells.append(f"{median:.4g}" + (f" ({median / torch:.2f})" if torch else ""))
+        for a, b in ratios:
+            mine, other = result.median(a), result.median(b)
+            cells.append(f"{mine / other:.2f}" if mine and other else "-")
         lines.append(f"| {result.workload} | {result.unit} | {' | '.join(cells)} | {_spread(result):.0%} |")
     lines += ["", *(f"{result.workload}: {result.description}." for result in results)]
     if results:
