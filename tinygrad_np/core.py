@@ -153,7 +153,10 @@ class Tensor(ArrayMethods):
         FreedGraphError
             If an earlier backward has gone through this graph without ``retain_graph=True``.
         """
-        start = _starting_cotangents([self], [gradient], "backward()", recorded=False)
+        if gradient is None and self._node is not None and self.shape == () and self.dtype.kind == "f":
+            start: dict[Node, Any] = {self._node: np.ones((), self.dtype)}
+        else:
+            start = _starting_cotangents([self], [gradient], "backward()", recorded=False)
         for node, total in walk(start, None, retain=retain_graph, wrap=None).items():
             leaf = cast(Leaf, node)
             so_far = gradient_of(leaf)
@@ -657,14 +660,15 @@ def defvjp(
     return function
 
 
-def _only_tensors(args: tuple[Any, ...]) -> bool:
-    """Whether there are Tensors and plain arrays only: the common case, told quickly."""
+def _takes_part(args: tuple[Any, ...]) -> bool | None:
+    """Whether there is a Tensor among plain arrays, or None if that takes a closer look: the common cases, quickly."""
     found = False
     for a in args:
-        if a.__class__ is Tensor:
+        kind = a.__class__
+        if kind is Tensor:
             found = True
-        elif a is not None and a.__class__ is not np.ndarray:
-            return False
+        elif kind is not np.ndarray and a is not None:
+            return None
     return found
 
 
@@ -701,8 +705,11 @@ def primitive(function: Any = None, *, name: str | None = None) -> Any:
 
     @functools.wraps(function)
     def recorded(*args: Any, **kwargs: Any) -> Any:
-        if not kwargs and _only_tensors(args):
+        takes_part = None if kwargs else _takes_part(args)
+        if takes_part:
             return apply(recorded, args)
+        if takes_part is False and capturing.get() is None:
+            return function(*args)
         arrays = [a for a in (*args, *kwargs.values()) if isinstance(a, ArrayMethods)]
         if not arrays and capturing.get() is not None:  # an index may be all that is captured
             arrays = [a for a in leaves([args, kwargs]) if isinstance(a, ArrayMethods) and not isinstance(a, Tensor)]

@@ -95,6 +95,8 @@ def along_axis(indices: Any, axis: int) -> tuple[Any, ...]:
 
 def arrayed(a: Any) -> Any:
     """A Tensor or array as it is, and a number or a nested list, even of Tensors, as one of them."""
+    if a.__class__ is np.ndarray or a.__class__ is Tensor:
+        return a
     if isinstance(a, list | tuple) and any(isinstance(leaf, Tensor) for leaf in leaves(a)):
         return np.stack([arrayed(item) for item in a])
     return a if isinstance(a, ArrayMethods | np.ndarray) else np.asarray(a)
