@@ -20,7 +20,8 @@ Array = np.ndarray[Any, Any]
 Curve = Callable[[Any], Array]
 
 FIRST, LAST = 2.0**-5, 2.0**-44  # the largest step and the smallest, relative to the direction
-LEVELS = 5  # how many steps are tried in any case, each half of the one before
+LEVELS = 3  # how many steps are tried in any case, each half of the one before
+HALVINGS = 10  # how many steps are halved; beyond, they shrink faster
 COLUMNS = 5  # how far differences are extrapolated towards a step of zero
 GOAL = 1e-9  # relative error that is good enough
 NEAR, FAR = 2.0**-44, 2.0**-23  # distances of the points whose scatter is the noise
@@ -101,16 +102,20 @@ def differentiate(
     """
     with np.errstate(all="ignore"):
         origin = curve(0.0)
-        ends = {FIRST, -FIRST, FIRST * farthest}
-        moves = np.any([curve(end) != origin for end in ends], axis=0)
+        ends = {end: curve(end) for end in {FIRST, -FIRST, FIRST * farthest}}
+        moves = np.any([end != origin for end in ends.values()], axis=0)
+
+        def remembered(t: Any) -> Array:
+            return ends[t] if t in ends else origin if t == 0 else curve(t)
+
         if 2 * np.sum(moves) < moves.size:
             # Most elements stand still, as they do when few inputs move: see to the others alone.
             eps = np.broadcast_to(eps, origin.shape)
             still = eps * np.abs(origin) / 2 if noise is None else noise
             noise = None if noise is None else noise[moves]
-            found = _differentiate(lambda t: curve(t)[moves], eps[moves], farthest, complex_step, noise)
+            found = _differentiate(lambda t: remembered(t)[moves], eps[moves], farthest, complex_step, noise)
             return _with_still_ones(found, moves, still, FIRST * farthest)
-        return _differentiate(curve, eps, farthest, complex_step, noise)
+        return _differentiate(remembered, eps, farthest, complex_step, noise)
 
 
 def _differentiate(curve: Curve, eps: Array | float, farthest: float, complex_step: bool, noise: Array | None) -> Slope:
@@ -206,7 +211,7 @@ def _descend(curve: Curve, origin: Array, noise: Array, scale: float) -> Slope:
             waiting |= np.abs(row[0] - value) > 4 * rounding + 1e-3 * np.abs(value)
             if h <= LAST * scale or not np.any(waiting):
                 break
-            h /= 2 if len(steps) < 2 * LEVELS else 8
+            h /= 2 if len(steps) < HALVINGS else 8
         else:
             h /= 2
     kinked &= ~np.isnan(left) & ~np.isnan(right)
