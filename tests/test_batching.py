@@ -11,7 +11,6 @@ from cases import CASES, Case
 from hypothesis import given
 from hypothesis import strategies as st
 from kit import floating
-from strategies import matmul_shapes
 from tensors import leaf
 
 import tinygrad_np as tg
@@ -21,6 +20,7 @@ from tinygrad_np.batching import Batched, NotBatchedError
 from tinygrad_np.core import Tensor, updated
 from tinygrad_np.rules.sorting import rearranged
 from tinygrad_np.signatures import function_name
+from tinygrad_np.testing.strategies import matmul_shapes
 
 Function = Callable[..., Any]
 

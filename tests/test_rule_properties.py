@@ -9,9 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kit import check_gradient
-from strategies import axes, broadcastable_shapes, distinct, layouts, matmul_shapes, numbers, shapes, signed, subscripts
 
 import tinygrad_np as tg
+from tinygrad_np.testing.strategies import (
+    axes,
+    broadcastable_shapes,
+    distinct,
+    layouts,
+    matmul_shapes,
+    numbers,
+    shapes,
+    signed,
+    subscripts,
+)
 
 Draw = st.DataObject
 

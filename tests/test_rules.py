@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import strategies
 from cases import CASES, Case
 from cases.case import missing
 from kit import check_gradient, floating
@@ -17,6 +16,7 @@ from kit import check_gradient, floating
 import tinygrad_np as tg
 from tinygrad_np.core import Differentiable, Tensor, table
 from tinygrad_np.rules.handlers import Composite
+from tinygrad_np.testing import strategies
 
 
 def every(property: str, cases: Sequence[Case] = CASES) -> pytest.MarkDecorator:

@@ -1,5 +1,7 @@
 """What `gradcheck` and `check_gradient` find, and what they leave in peace."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -484,3 +486,19 @@ def test_only_numbers_have_a_gradient():
         check_gradient(np.sin, np.cos, np.ones(3))
     with pytest.raises(TypeError, match="has no gradient: pass floats"):
         check_gradient(np.sum, np.ones_like, np.arange(3))
+
+
+# ----------------------------------------------------------------------------------------------------------- progress
+
+
+def test_a_progress_bar_if_asked_for(capsys):
+    gradcheck(np.sin, np.zeros(3), progress=True)
+    assert "gradcheck" in capsys.readouterr().err
+    gradcheck(np.sin, np.zeros(3))
+    assert capsys.readouterr().err == ""
+
+
+def test_without_tqdm_there_is_none(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    gradcheck(np.sin, np.zeros(3), progress=True)
+    assert capsys.readouterr().err == ""

@@ -21,6 +21,12 @@ Array = np.ndarray[Any, Any]
 Kinks = Literal["between", "move", "fail"]
 
 WIDE = {"f": np.dtype(np.float64), "c": np.dtype(np.complex128)}
+LAYOUTS: dict[str, Callable[[Any], Any]] = {
+    "strided": lambda x: np.stack([x, x], axis=-1)[..., 0],
+    "reversed": lambda x: np.flip(np.copy(np.flip(x), order="C")),
+    "Fortran-ordered": lambda x: np.transpose(np.copy(np.transpose(x), order="C")),
+}
+"""The same array otherwise laid out in memory; each takes arrays and Tensors."""
 MOVES = 3  # how often a point is moved away from kinks
 LITERAL = 24  # how many elements an input may have to be written out in the snippet
 
@@ -207,7 +213,7 @@ def _check_conduct(problem: Problem, report: Report, layouts: bool) -> None:
             )
     if not report.passed or not layouts:
         return
-    for layout, arranged in _LAYOUTS.items():
+    for layout, arranged in LAYOUTS.items():
         found = _run(problem, [arranged(x) for x in problem.arrays], report, layout)
         if found is None:
             return
@@ -220,13 +226,6 @@ def _check_conduct(problem: Problem, report: Report, layouts: bool) -> None:
                 )
         if not report.passed:
             return
-
-
-_LAYOUTS: dict[str, Callable[[Array], Array]] = {
-    "strided": lambda x: np.stack([x, x], axis=-1)[..., 0],
-    "reversed": lambda x: np.flip(np.copy(np.flip(x), order="C")),
-    "Fortran-ordered": lambda x: np.transpose(np.copy(np.transpose(x), order="C")),
-}
 
 
 def _run(

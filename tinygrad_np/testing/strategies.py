@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np._extras import need
-from tinygrad_np.testing.gradcheck import gradcheck
+from tinygrad_np.testing.gradcheck import LAYOUTS, gradcheck
 
 __all__ = [
     "LAYOUTS",
@@ -50,13 +50,6 @@ Shape = tuple[int, ...]
 Array = np.ndarray[Any, Any]
 
 SIDES = {"min_side": 0, "max_side": 3}
-
-LAYOUTS: dict[str, Callable[[Any], Any]] = {
-    "strided": lambda x: np.stack([x, x], axis=-1)[..., 0],
-    "reversed": lambda x: np.flip(np.copy(np.flip(x), order="C")),
-    "Fortran": lambda x: np.transpose(np.copy(np.transpose(x), order="C")),
-}
-"""The same array otherwise laid out in memory; each takes arrays and Tensors."""
 
 
 # ------------------------------------------------------------------------------------------------- shapes, axes, dtypes
