@@ -33,7 +33,11 @@ def run(tmp_path):
 
     def run(*options: str) -> str:
         root = Path(__file__).parents[2]
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), *sys.path])}
+        # Where the package is installed, pytest would load the plugin twice: by its entry point and by -p.
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join([str(root), *sys.path]),
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        }
         command = [sys.executable, "-m", "pytest", "-p", "tinygrad_np.testing.plugin", "-p", "no:cacheprovider"]
         return subprocess.run(
             [*command, *options, "test_file.py"], cwd=tmp_path, env=environment, capture_output=True, text=True
