@@ -338,25 +338,15 @@ def _follows(problem: Problem, arrays: Sequence[Array]) -> bool:
 
 
 def _check_narrow(problem: Problem, arrays: Sequence[Array], report: Report, options: _Options) -> None:
-    """Compare the gradient in the inputs' own dtypes with the one in double precision, which is right.
-
-    How much rounding costs is measured: with cotangents of other sizes, and inputs that differ in their last digit.
-    """
+    """Compare the gradient in the inputs' own dtypes with the one in double precision, which is right."""
     rng = _rng()
     native = [x.astype(old.dtype) for x, old in zip(arrays, problem.arrays, strict=True)]
-    outputs, pull = problem.pullback(native)
+    outputs, _ = problem.pullback(native)
     cotangents = [random_like(y, rng) for y in outputs]
-    found = pull(cotangents)
-    _, pull_wide = problem.pullback([x.astype(WIDE[x.dtype.kind]) for x in native])
-    expected = pull_wide([g.astype(WIDE[g.dtype.kind]) for g in cotangents])
-    scatter = [np.zeros(s.shape) for s in expected]
-    with np.errstate(all="ignore"):
-        for factor in (0.71, 0.83, 0.97):
-            nudged = [np.nextafter(x, x * rng.choice([-9, 9], x.shape)) if x.dtype.kind == "f" else x for x in native]
-            nudged = [np.asarray(n, x.dtype) for n, x in zip(nudged, native, strict=True)]
-            _, again = problem.pullback(nudged)
-            scaled = again([np.asarray(g * factor, g.dtype) for g in cotangents])
-            scatter = [np.fmax(t, np.abs(s / factor - f)) for t, s, f in zip(scatter, scaled, found, strict=True)]
+    found, scatter = _with_rounding(problem, native, cotangents, rng)
+    wide, wide_cotangents = ([x.astype(WIDE[x.dtype.kind]) for x in several] for several in (native, cotangents))
+    expected, wide_scatter = _with_rounding(problem, wide, wide_cotangents, rng)
+    scatter = [t + w for t, w in zip(scatter, wide_scatter, strict=True)]
     for name, x, s, e, t in zip(problem.names, native, found, expected, scatter, strict=True):
         info = np.finfo(x.dtype)
         usable = np.isfinite(e) & (np.abs(e) < 0.01 * float(info.max)) & np.isfinite(t)
@@ -382,6 +372,26 @@ def _check_narrow(problem: Problem, arrays: Sequence[Array], report: Report, opt
                     dtype=x.dtype,
                 )
             )
+
+
+def _with_rounding(
+    problem: Problem, arrays: list[Array], cotangents: list[Array], rng: np.random.Generator
+) -> tuple[list[Array], list[Array]]:
+    """Gradients, and how much rounding changes them: with cotangents of other sizes, and inputs a few roundings off."""
+
+    def rounded(x: Array, factors: Any) -> Array:
+        return np.asarray(x.astype(WIDE[x.dtype.kind]) * factors, x.dtype)
+
+    _, pull = problem.pullback(arrays)
+    found = pull(cotangents)
+    scatter = [np.zeros(s.shape) for s in found]
+    with np.errstate(all="ignore"):
+        for factor in (0.59, 0.71, 0.83, 0.97, 1.03):
+            digits = [np.finfo(x.dtype).eps * rng.choice([-4, -2, -1, 1, 2, 4], x.shape) for x in arrays]
+            _, again = problem.pullback([rounded(x, 1 + d) for x, d in zip(arrays, digits, strict=True)])
+            scaled = again([rounded(g, factor) for g in cotangents])
+            scatter = [np.fmax(t, np.abs(s / factor - f)) for t, s, f in zip(scatter, scaled, found, strict=True)]
+    return found, scatter
 
 
 # ----------------------------------------------------------------------------------------------------------- the text
