@@ -25,6 +25,8 @@ HALVINGS = 10  # how many steps are halved; beyond, they shrink faster
 COLUMNS = 5  # how far differences are extrapolated towards a step of zero
 GOAL = 1e-9  # relative error that is good enough
 NEAR, FAR = 2.0**-44, 2.0**-23  # distances of the points whose scatter is the noise
+TINY = 2.0**16  # how much larger a direction could be, for a measured noise to be measured again
+AWAY, FARTHEST = 2.0**9, 2.0**-5  # how much further each next try is, and how far at most
 NOISE_POINTS = 4  # as many on each side, which makes two third differences
 CERTAIN = 30.0  # how far a jump of the slope must rise above the noise to be taken for a kink
 
@@ -120,7 +122,11 @@ def differentiate(
 
 def _differentiate(curve: Curve, eps: Array | float, farthest: float, complex_step: bool, noise: Array | None) -> Slope:
     origin = curve(0.0)
-    noise = _noise(curve, origin, eps) if noise is None else noise
+    if noise is None:
+        noise = _noise(curve, origin, eps, farthest)
+    elif farthest > TINY:
+        # Short steps may drown in the rounding of larger numbers on the way, which other directions did not show.
+        noise = np.fmax(noise, _noise(curve, origin, eps, farthest))
     best = _descend(curve, origin, noise, 1.0)
     scale = 1.0
     while scale < farthest and np.any(_limited_by_noise(best)):
@@ -147,7 +153,7 @@ def _with_still_ones(slope: Slope, moves: Array, noise: Array, step: float) -> S
     return Slope(value, error, steps, every, left, right, filled(slope.kinked, False))
 
 
-def _noise(curve: Curve, origin: Array, eps: Array | float) -> Array:
+def _noise(curve: Curve, origin: Array, eps: Array | float, farthest: float) -> Array:
     """The standard deviation of the curve around a smooth line, but at least half a unit in the last place.
 
     Third differences of neighbouring points hold nothing but noise (Hamming; J. Moré and S. Wild, "Estimating
@@ -156,11 +162,15 @@ def _noise(curve: Curve, origin: Array, eps: Array | float) -> Array:
     """
     unit = 64 * float(np.max(eps, initial=0))
     near, moves = _scatter(curve, origin, max(NEAR, unit))
-    size = np.abs(origin)
-    if not np.all(moves):
-        far, _ = _scatter(curve, origin, max(FAR, unit))
+    step = max(FAR, unit)
+    while not np.all(moves):
+        far, now = _scatter(curve, origin, step)
         near = np.where(moves, near, np.fmax(near, far))
-    return np.fmax(near, np.asarray(eps) * size / 2)
+        moves |= now
+        step *= AWAY
+        if step > FARTHEST * farthest or not np.any(~moves & (curve(FIRST * farthest) != origin)):
+            break
+    return np.fmax(near, np.asarray(eps) * np.abs(origin) / 2)
 
 
 def _scatter(curve: Curve, origin: Array, step: float) -> tuple[Array, Array]:

@@ -229,9 +229,9 @@ class Search:
             terms = _terms(s, direction)
             if not np.isfinite(error) or not (np.isfinite(low) and np.isfinite(high)):
                 continue
-            analytic = float(np.sum(terms))
-            if not np.isfinite(analytic):
+            if not np.all(np.isfinite(terms)):
                 return np.inf
+            analytic = float(np.sum(terms))
             tolerance = self._tolerance(terms, error)
             off = max(low - analytic, analytic - high, 0.0)
             if off > tolerance > 0:
