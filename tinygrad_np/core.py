@@ -47,7 +47,7 @@ from tinygrad_np.graph import (
 )
 from tinygrad_np.methods import ArrayMethods
 from tinygrad_np.signatures import CallSignature, RuleSignature, described_call, explained, function_name
-from tinygrad_np.standins import as_array, gradient_of, live, mark_updated, set_gradient
+from tinygrad_np.standins import add_gradient, as_array, gradient_of, live, mark_updated, set_gradient
 from tinygrad_np.trees import leaves
 
 __all__ = ["Tensor", "apply", "defvjp", "enable_grad", "gradients", "no_grad", "primitive", "tensor", "zero"]
@@ -154,13 +154,11 @@ class Tensor(ArrayMethods):
             If an earlier backward has gone through this graph without ``retain_graph=True``.
         """
         if gradient is None and self._node is not None and self.shape == () and self.dtype.kind == "f":
-            start: dict[Node, Any] = {self._node: np.ones((), self.dtype)}
+            start: dict[Node, Any] = {self._node: np.array(1, self.dtype)}
         else:
             start = _starting_cotangents([self], [gradient], "backward()", recorded=False)
-        for node, total in walk(start, None, retain=retain_graph, wrap=None).items():
-            leaf = cast(Leaf, node)
-            so_far = gradient_of(leaf)
-            set_gradient(leaf, as_array(total if so_far is None else so_far + total))
+        for leaf, gradient in walk(start, None, retain=retain_graph, wrap=None).items():
+            add_gradient(cast(Leaf, leaf), gradient)
 
     @staticmethod
     def door(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_np.backward import summed_to
 from tinygrad_np.core import defvjp, primitive, zero
 from tinygrad_np.functions import (
     check_classes,
@@ -69,7 +70,7 @@ defvjp(
     dense,
     lambda g, _y, _x, weight, _bias: g @ weight.T.conjugate(),
     lambda g, _y, x, _weight, _bias: _as_rows(x).T.conjugate() @ _as_rows(g),
-    lambda g, _y, _x, _weight, _bias: _as_rows(g).sum(axis=0),
+    lambda g, _y, _x, _weight, _bias: summed_to(g, _bias.shape),
 )
 
 
@@ -97,6 +98,9 @@ def relu(x: Any) -> Any:
     return np.maximum(arrayed(x), 0)
 
 
+BITS = {size: np.dtype(f"i{size}") for size in (2, 4, 8)}
+
+
 @primitive
 @traceable
 def passed(g: Any, y: Any) -> Any:
@@ -104,8 +108,7 @@ def passed(g: Any, y: Any) -> Any:
     if g.dtype.itemsize > 8:
         return np.where(y != 0, g, 0)
     # np.where takes ten times as long, and g * (y != 0) is NaN for an infinite g: multiply the bits with 0 or 1.
-    bits = np.dtype(f"i{g.dtype.itemsize}")
-    return (g.view(bits) * (y != 0)).view(g.dtype)
+    return (g.view(BITS[g.dtype.itemsize]) * (y != 0)).view(g.dtype)
 
 
 defvjp(passed, lambda g, _y, _g, y: passed(g, y), zero)
@@ -113,6 +116,9 @@ defvjp(relu, lambda g, y, _x: passed(g, y), selects=True)
 
 
 # ----------------------------------------------------------------------------------------------- softmax cross-entropy
+
+FEW = 64
+"""Up to how many classes it pays to turn the logits around: NumPy reduces over a short last axis row by row."""
 
 
 def cross_entropy(logits: Any, labels: Any) -> Any:
@@ -156,28 +162,32 @@ def loss_and_slope(logits: Any, labels: Any) -> tuple[Any, Any]:
     """The mean cross-entropy and its gradient with respect to the logits."""
     n = rows(logits)
     z = _as_rows(logits)
-    top = np.copy(z.T, order="C").max(axis=0)[:, None]  # row by row takes eight times as long
-    top[top == -np.inf] = 0  # all logits of the row are -inf, and stay so
+    few = z.shape[1] <= FEW
+    z = np.copy(z.T if few else z, order="C")
+    axis = 0 if few else 1  # of the classes
+    top = np.maximum(z.max(axis=axis, keepdims=True), np.finfo(z.dtype).min)  # where all are -inf, they stay so
     with np.errstate(over="ignore"):  # the distance of the largest floats: its exp is zero
-        z = z - top
+        z -= top
     slope = np.exp(z)
-    total = slope.sum(axis=1, keepdims=True)
-    total[total == 0] = 1
+    total = np.maximum(slope.sum(axis=axis, keepdims=True), 1)  # the largest adds 1, unless all are -inf
     if labels.ndim == logits.ndim:
         check(check_probabilities, "cross_entropy", labels)
-        labels = _as_rows(labels)
-        certainty = labels.sum(axis=1, keepdims=True)
-        losses = certainty * np.log(total) - (labels * np.where(labels == 0, 0, z)).sum(axis=1, keepdims=True)
+        labels = _as_rows(labels).T if few else _as_rows(labels)
+        certainty = labels.sum(axis=axis, keepdims=True)
+        losses = certainty * np.log(total) - (labels * np.where(labels == 0, 0, z)).sum(axis=axis, keepdims=True)
         slope *= certainty / total
         slope -= labels
         slope /= n
     else:
         check(check_classes, labels, logits.shape)
-        of_label = np.arange(len(z)), labels.reshape(-1)
-        losses = np.log(total[:, 0]) - z[of_label]
+        row, labels = np.arange(total.size), labels.reshape(-1).astype(np.intp)
+        of_label = labels * total.size + row if few else row * z.shape[1] + labels
+        losses = np.log(total.reshape(-1)) - z.reshape(-1)[of_label]
         slope /= total * n
+        slope = slope.reshape(-1)
         slope[of_label] -= 1 / n
-    return (losses / n).sum(), slope.reshape(logits.shape)
+        slope = slope.reshape(z.shape)
+    return (losses / n).sum(), (slope.T if few else slope).reshape(logits.shape)
 
 
 def _by_logits(g: Any, y: Any, logits: Any, labels: Any) -> Any:

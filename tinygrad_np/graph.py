@@ -188,6 +188,8 @@ class Leaf(Node):
 
     __slots__ = ("array", "grad", "updated")
 
+    last_update = 0  # the newest of all leaves' `updated`: a graph that was recorded later needs no closer look
+
     def __init__(self, value: Any) -> None:
         self.number = next_number()
         self.parents = ()

@@ -15,7 +15,7 @@ import numpy as np
 from tinygrad_np.graph import Leaf, Pending, capturing, next_number
 from tinygrad_np.methods import ArrayMethods
 
-__all__ = ["as_array", "check", "gradient_of", "live", "mark_updated", "set_gradient", "traceable"]
+__all__ = ["add_gradient", "as_array", "check", "gradient_of", "live", "mark_updated", "set_gradient", "traceable"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -50,13 +50,22 @@ def set_gradient(leaf: Leaf, gradient: Any) -> None:
         leaf.grad = gradient
 
 
+def add_gradient(leaf: Leaf, gradient: Any) -> None:
+    """Add to ``leaf.grad``, which starts as None."""
+    if capturing.get() is None and leaf.grad is None:
+        leaf.grad = np.asarray(gradient)
+    else:
+        so_far = gradient_of(leaf)
+        set_gradient(leaf, as_array(gradient if so_far is None else so_far + gradient))
+
+
 def mark_updated(leaf: Leaf) -> None:
     """Remember that a leaf's array has been written to now."""
     tape = capturing.get()
     if tape is not None:
         tape.mark_updated(leaf)
     else:
-        leaf.updated = next_number()
+        Leaf.last_update = leaf.updated = next_number()
 
 
 def traceable(body: F) -> F:
