@@ -71,19 +71,25 @@ def walk(
     masked = set(cotangents if masked_ends else ())  # nodes of which np.where or the like used only some elements
     order = reachable(cotangents, boundary)
     last_update = Leaf.last_update
-    useful = None  # the nodes that lead to a target; None: all of them do
-    if targets is not None:
-        useful = _leading(order, targets, boundary)
+    # The nodes that lead to a target. Without targets, all of them do.
+    useful = set() if targets is None else _leading(order, targets, boundary)
     # A rule may divide by zero where its cotangent is zero. What comes of that is cut off, so it should not warn.
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        for node in order if useful is None else [node for node in order if node in useful]:
+        for node in order if targets is None else [node for node in order if node in useful]:
             g = cotangents.pop(node, None)
             if g is None:
                 continue
             kind: type = node.__class__
-            if kind is Leaf if targets is None else node in targets:
-                found[node] = g
-            if kind is Leaf or node.number <= boundary or (useful is not None and useful.isdisjoint(node.parents)):
+            if targets is None:
+                if kind is Leaf:
+                    found[node] = g
+                    continue
+            else:
+                if node in targets:
+                    found[node] = g
+                if useful.isdisjoint(node.parents):
+                    continue
+            if node.number <= boundary:
                 continue
             if kind is Pick:
                 # One output of a call with several: put its cotangent beside those of the others. A rule that was
@@ -105,12 +111,14 @@ def walk(
             plain = (g, node if output is None else output, *inputs)
             arguments = plain if wrap is None else _wrapped(node, g, wrap)
             static = node.static
-            is_masked = node in masked
-            spreads = is_masked or function.selects or "where" in static
-            guarded = function.has_pole or (is_masked and function.elementwise and function.reads_values)
+            is_masked = guarded = spreads = False
+            if masked or static or function.selects or function.has_pole:
+                is_masked = node in masked
+                spreads = is_masked or function.selects or "where" in static
+                guarded = function.has_pole or (is_masked and function.elementwise and function.reads_values)
             rules = function.rules_for(node, wrap, is_masked) if function.variadic else function.rules
             for rule, parent in zip(rules, node.parents):  # noqa: B905 (equally long, and hot)
-                if parent is None or rule is zero or (useful is not None and parent not in useful):
+                if parent is None or rule is zero or (targets is not None and parent not in useful):
                     continue
                 if rule is None:
                     raise _missing_rule(node, rules, parent)
@@ -244,9 +252,7 @@ def _fitted(gradient: Any, node: Node, parent: Node, rule: Rule) -> Array:
     if not hasattr(gradient, "astype"):
         gradient = np.asarray(gradient)
     if gradient.shape != parent.shape:
-        function = node.function
-        summable = function.broadcasts and _broadcasts(parent.shape, gradient.shape)
-        if not summable or (function.elementwise and gradient.shape != node.shape):
+        if not _summable(gradient.shape, node, parent):
             raise returned(f"shape {gradient.shape} for an input of shape {parent.shape}")
         gradient = summed_to(gradient, parent.shape)
     if gradient.dtype != parent.dtype:
@@ -277,10 +283,14 @@ def _ones(length: int, dtype: np.dtype[Any]) -> Array:
     return ones
 
 
-def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
-    if len(shape) > len(to):
+def _summable(shape: tuple[int, ...], node: Node, parent: Node) -> bool:
+    """Whether the call broadcast its input, and a gradient of this shape still has the broadcast axes."""
+    function = node.function
+    if function.elementwise:
+        return shape == node.shape  # which is what the input was broadcast to
+    if not function.broadcasts or len(parent.shape) > len(shape):
         return False
-    return all(a in (1, b) for a, b in zip(reversed(shape), reversed(to), strict=False))
+    return all(a in (1, b) for a, b in zip(reversed(parent.shape), reversed(shape), strict=False))
 
 
 def _unshared(gradient: Array, arguments: tuple[Any, ...]) -> Array:

@@ -62,10 +62,10 @@ def _operators(ufunc: np.ufunc) -> tuple[Callable[[Tensor, Any], Any], ...]:
     """``a + b``, its reflection and ``a += b``, from the ufunc that they stand for."""
 
     def forward(self: Tensor, other: Any) -> Any:
-        return apply(ufunc, (self, other))
+        return table[ufunc].call((self, other), _NO_KEYWORDS)
 
     def reflected(self: Tensor, other: Any) -> Any:
-        return apply(ufunc, (other, self))
+        return table[ufunc].call((other, self), _NO_KEYWORDS)
 
     def in_place(self: Tensor, other: Any) -> Any:
         return self._rebind(apply(ufunc, (self, other)), f"an in-place {ufunc.__name__}")
@@ -432,18 +432,15 @@ class Differentiable(Handler):
         tracked = 0
         tape = capturing.get()
         for argument in args:
-            if argument.__class__ is Tensor:
+            kind: type = argument.__class__
+            if kind is Tensor:
                 values.append(argument._value if tape is None else tape.storage(argument._value))
                 node = argument._node
                 if node is not None:
                     tracked |= 1 << len(parents)
                 parents.append(node)
             else:
-                values.append(
-                    argument
-                    if argument is None or argument.__class__ in _NUMBERS
-                    else _operand(argument, self.name)
-                )
+                values.append(argument if argument is None or kind in _NUMBERS else _operand(argument, self.name))
                 parents.append(None)
         recorded = tracked and recording.get()
         rule_static = self._signature.for_rules(static) if static and recorded else static
@@ -465,8 +462,30 @@ class Differentiable(Handler):
             output = value if keeps_output else tuple(_stand_in(v) for v in value)
             node = Node(self, tuple(parents), tuple(values), output, rule_static, value[0])
             return _like(value, [Tensor(v, Pick(node, i, v)) for i, v in enumerate(value)])
-        node = Node(self, tuple(parents), tuple(values), value if keeps_output else None, rule_static, value)
-        return Tensor(value, node)
+        return self._tensor(value, tuple(parents), tuple(values), value if keeps_output else None, rule_static)
+
+    def _tensor(
+        self,
+        value: Any,
+        parents: tuple[Node | None, ...],
+        inputs: tuple[Any, ...],
+        output: Any,
+        static: dict[str, Any] = _NO_KEYWORDS,
+    ) -> Tensor:
+        """``Tensor(value, Node(...))``, without the cost of calling two classes."""
+        node: Node = _new(Node)
+        node.number = next_number()
+        node.function = self
+        node.parents = parents
+        node.inputs = inputs
+        node.output = output
+        node.static = static
+        node.shape = value.shape
+        node.dtype = value.dtype
+        tensor: Tensor = _new(Tensor)
+        tensor._value = value
+        tensor._node = node
+        return tensor
 
     def _plan(self, tracked: int, count: int) -> tuple[bool, tuple[int, ...]]:
         """Whether to keep the output, and which inputs to drop, when these arguments (bits) need a gradient."""
@@ -540,35 +559,26 @@ class Ufunc(Differentiable):
             value = self.function(value0, value1)
         except (ValueError, TypeError) as error:
             raise explained(error, self.name, (value0, value1), {}) from error
-        tracked = (node0 is not None) + 2 * (node1 is not None)
-        if not tracked or not recording.get():
+        if node0 is None:
+            if node1 is None:
+                return Tensor(value)
+            tracked = 2
+        else:
+            tracked = 1 if node1 is None else 3
+        if not recording.get():
             return Tensor(value)
         keeps_output, keeps0, keeps1 = self._kept[tracked]
         inputs = (
-            value0 if keeps0 else node0 or _stand_in(value0),
-            value1 if keeps1 else node1 or _stand_in(value1),
+            value0 if keeps0 or value0.__class__ in _NUMBERS else node0 or _stand_in(value0),
+            value1 if keeps1 or value1.__class__ in _NUMBERS else node1 or _stand_in(value1),
         )
         return self._tensor(value, (node0, node1), inputs, value if keeps_output else None)
-
-    def _tensor(self, value: Any, parents: tuple[Node | None, ...], inputs: tuple[Any, ...], output: Any) -> Tensor:
-        """``Tensor(value, Node(...))``, without the cost of calling two classes."""
-        node: Node = _new(Node)
-        node.number = next_number()
-        node.function = self
-        node.parents = parents
-        node.inputs = inputs
-        node.output = output
-        node.static = _NO_KEYWORDS
-        node.shape = value.shape
-        node.dtype = value.dtype
-        tensor: Tensor = _new(Tensor)
-        tensor._value = value
-        tensor._node = node
-        return tensor
 
 
 def _operand(argument: Any, name: str) -> Any:
     """An argument that is not a Tensor, as an array of numbers; anything else is refused by name."""
+    if argument.__class__ is np.ndarray and argument.dtype.kind in "biufc":
+        return argument
     if isinstance(argument, np.generic | ArrayMethods) and not isinstance(argument, Tensor):
         return argument
     if isinstance(argument, np.ma.MaskedArray):

@@ -149,7 +149,10 @@ class Optimizer(ABC):
         self._state = [self._fresh(parameter.data, group.options) for group, parameter in grouped]
         self._scratch = list(zip(*(_shared_scratch(self.parameters) for _ in range(2)), strict=True))
         # An array, unlike a Python number, widens the dtype of what it multiplies: it must be in the parameter's own.
-        self._rates = [np.zeros((), parameter.dtype) for parameter in self.parameters]
+        kinds = [(id(group), parameter.dtype) for group, parameter in grouped]
+        shared = {kind: (np.zeros((), kind[1]), group.rate) for kind, (group, _) in zip(kinds, grouped, strict=True)}
+        self._rates = [shared[kind][0] for kind in kinds]
+        self._shared_rates = list(shared.values())
 
     @property
     def lr(self) -> float:
@@ -175,10 +178,13 @@ class Optimizer(ABC):
     def step(self) -> None:
         """Change each parameter in place, as its gradient says; those without a gradient stay as they are."""
         this = self._on_tape()
+        for rate, lr in this._shared_rates:
+            np.copyto(rate, lr, casting="same_kind")
+        update = this._update
         for i, parameter in enumerate(self.parameters):
             gradient = parameter.grad
             if gradient is not None:
-                this._update(i, parameter.data, gradient)
+                update(i, parameter.data, gradient)
                 parameter.mark_updated()
 
     def state_dict(self) -> dict[str, Any]:
@@ -242,8 +248,8 @@ class Optimizer(ABC):
     def _update(self, i: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
         """Change the array of parameter i in place; neither keep nor change the gradient.
 
-        ``self._state[i]``, ``self._options[i]`` and ``self._lrs[i]`` are what belongs to it, ``self._scratch[i]`` two
-        arrays like it to compute in.
+        ``self._state[i]``, ``self._options[i]`` and ``self._lrs[i]`` are what belongs to it; ``self._rates[i]`` is the
+        learning rate in its dtype, or what is written there; ``self._scratch[i]`` are two arrays like it to compute in.
         """
 
     def _pulled(self, i: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> NDArray[Any]:

@@ -88,7 +88,6 @@ class RMSprop(Optimizer):
     def _update(self, i: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
         state, options, change, rate = self._state[i], self._options[i], self._scratch[i][1], self._rates[i]
         square, alpha, momentum = state["square"], options["alpha"], options["momentum"]
-        np.copyto(rate, self._lrs[i], casting="same_kind")
         gradient = self._pulled(i, parameter, gradient)
 
         np.multiply(gradient, gradient, out=change)

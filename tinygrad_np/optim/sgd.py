@@ -77,7 +77,6 @@ class SGD(Optimizer):
 
     def _update(self, i: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
         change, rate, momentum = self._scratch[i][1], self._rates[i], self._options[i]["momentum"]
-        np.copyto(rate, self._lrs[i], casting="same_kind")
         gradient = self._pulled(i, parameter, gradient)
         if momentum:
             velocity = self._state[i]["velocity"]

@@ -15,7 +15,7 @@ from tinygrad_np.rules.indexing import arrayed
 
 def adjoint(x: Any) -> Any:
     """The conjugate transpose of each matrix."""
-    return np.swapaxes(x, -1, -2).conjugate()
+    return x.mT.conjugate()
 
 
 # np.matmul: a rule may leave batch axes that were broadcast, for the walk to sum over.
