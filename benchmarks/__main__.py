@@ -9,11 +9,12 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import graphs, memory, mlp
+from benchmarks import graphs, growth, memory, mlp
 from benchmarks.harness import FRAMEWORKS, Result, machine, measure
 
 WORKLOADS = {workload.name: workload for workload in [*mlp.WORKLOADS, *graphs.WORKLOADS]}
-RATIOS = [("eager", "numpy"), ("compiled", "numpy"), ("compiled", "limit")]
+RATIOS = [("eager", "numpy"), *((mine, other) for other in ("jax.jit", "limit") for mine in ("compiled", "inexact"))]
+EXTRA = ("memory", "growth")  # what is measured in other ways
 PAGE = Path(__file__).with_name("README.md")
 HERE = "<!-- written by `python -m benchmarks --write` from here on -->"
 
@@ -24,7 +25,7 @@ def main() -> None:
     frameworks = [name for name in FRAMEWORKS if name in options.frameworks]
     results = []
     for name in options.workloads:
-        if name == "memory":
+        if name in EXTRA:
             continue
         print(f"{name}: {WORKLOADS[name].description}", file=sys.stderr, flush=True)
         results.append(measure(WORKLOADS[name], frameworks, options.rounds, options.seconds))
@@ -33,6 +34,9 @@ def main() -> None:
         print(f"memory: tanh net of {memory.LAYERS} layers", file=sys.stderr, flush=True)
         peaks = {name: memory.peak_growth(name) for name in frameworks if name in memory.FRAMEWORKS}
     report = _report(results, peaks, frameworks)
+    if "growth" in options.workloads:
+        print("growth: chains of operations, and captures", file=sys.stderr, flush=True)
+        report += "\n\n" + growth.report()
     print(report)
     if options.json:
         content = {"machine": machine(), "results": [asdict(result) for result in results], "memory": peaks}
@@ -46,7 +50,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    names = [*WORKLOADS, "memory"]
+    names = [*WORKLOADS, *EXTRA]
     parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=f"of {', '.join(names)} (default: all)")
     parser.add_argument(
         "--frameworks",

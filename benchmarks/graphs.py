@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 import tinygrad_np as tg
-from benchmarks.harness import THREADS, Workload, need
+from benchmarks.harness import OURS, THREADS, Workload, need
 
 # ------------------------------------------------------------------------- O1: a chain of elementwise operations
 
@@ -37,7 +39,7 @@ class ChainByHand:
 
 
 class ChainOfOurs:
-    def __init__(self, *, compiled: bool) -> None:
+    def __init__(self, wrap: Callable[[Any], Any]) -> None:
         self.x = tg.tensor(START, requires_grad=True)
 
         def both(start: Any) -> Any:
@@ -46,7 +48,7 @@ class ChainOfOurs:
             loss.backward()
             return loss
 
-        self.both = tg.compile(both) if compiled else both
+        self.both = wrap(both)
         self.start = np.zeros(10)
 
     def loss_and_gradients(self) -> tuple[float, list[np.ndarray]]:
@@ -123,8 +125,7 @@ O1 = Workload(
     "us",
     {
         "numpy": ChainByHand,
-        "eager": lambda: ChainOfOurs(compiled=False),
-        "compiled": lambda: ChainOfOurs(compiled=True),
+        **{name: partial(ChainOfOurs, wrap) for name, wrap in OURS.items()},
         "torch": ChainOfTorch,
         "jax.jit": ChainOfJax,
         "mygrad": ChainOfMyGrad,
@@ -187,7 +188,7 @@ class ScalarsByHand:
 
 
 class ScalarsOfOurs:
-    def __init__(self, *, compiled: bool) -> None:
+    def __init__(self, wrap: Callable[[Any], Any]) -> None:
         self.leaves = [tg.tensor(n, requires_grad=True) for n in NUMBERS]
 
         def both() -> Any:
@@ -197,7 +198,7 @@ class ScalarsOfOurs:
             loss.backward()
             return loss
 
-        self.both = tg.compile(both) if compiled else both
+        self.both = wrap(both)
 
     def loss_and_gradients(self) -> tuple[float, list[np.ndarray]]:
         loss = float(self.both())
@@ -276,8 +277,7 @@ O2 = Workload(
     "ms",
     {
         "numpy": ScalarsByHand,
-        "eager": lambda: ScalarsOfOurs(compiled=False),
-        "compiled": lambda: ScalarsOfOurs(compiled=True),
+        **{name: partial(ScalarsOfOurs, wrap) for name, wrap in OURS.items()},
         "torch": ScalarsOfTorch,
         "micrograd": ScalarsOfMicrograd,
         "jax.jit": ScalarsOfJax,
@@ -327,7 +327,7 @@ class RecurrentByHand:
 
 
 class RecurrentOfOurs:
-    def __init__(self, *, compiled: bool) -> None:
+    def __init__(self, wrap: Callable[[Any], Any]) -> None:
         self.weights = [tg.tensor(w, requires_grad=True) for w in RECURRENT]
 
         def both(series: Any) -> Any:
@@ -337,7 +337,7 @@ class RecurrentOfOurs:
             loss.backward()
             return loss
 
-        self.both = tg.compile(both) if compiled else both
+        self.both = wrap(both)
 
     def loss_and_gradients(self) -> tuple[float, list[np.ndarray]]:
         loss = float(self.both(SERIES))
@@ -422,8 +422,7 @@ R1 = Workload(
     "ms",
     {
         "numpy": RecurrentByHand,
-        "eager": lambda: RecurrentOfOurs(compiled=False),
-        "compiled": lambda: RecurrentOfOurs(compiled=True),
+        **{name: partial(RecurrentOfOurs, wrap) for name, wrap in OURS.items()},
         "torch": lambda: RecurrentOfTorch(compiled=False),
         "torch.compile": lambda: RecurrentOfTorch(compiled=True),
         "jax.jit": RecurrentOfJax,

@@ -14,6 +14,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+import tinygrad_np as tg
+
 THREADS = os.cpu_count() or 1
 
 # How each framework is called in tables, and the package that it needs.
@@ -21,6 +23,7 @@ FRAMEWORKS = {
     "numpy": None,
     "eager": None,
     "compiled": None,
+    "inexact": None,
     "torch": "torch",
     "torch.compile": "torch",
     "jax.jit": "jax",
@@ -28,6 +31,14 @@ FRAMEWORKS = {
     "autograd": "autograd",
     "micrograd": "micrograd",
     "limit": None,
+}
+
+
+# What this library's contenders put around their function.
+OURS: dict[str, Callable[[Any], Any]] = {
+    "eager": lambda function: function,
+    "compiled": tg.compile,
+    "inexact": tg.compile(exact=False),
 }
 
 

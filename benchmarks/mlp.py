@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-import tinygrad_np as tg
-from benchmarks.harness import THREADS, Workload, need
+from benchmarks.harness import OURS, THREADS, Workload, need
 from tinygrad_np import nn, optim
 
 ROWS = 60_000
@@ -300,8 +299,9 @@ def workload(name: str, description: str, sizes: tuple[int, ...], batch: int, op
         "us",
         {
             "numpy": lambda: Hand(shared()),
-            "eager": lambda: Ours(shared(), lambda f: f),
-            "compiled": lambda: Ours(shared(), tg.compile),
+            "eager": lambda: Ours(shared(), OURS["eager"]),
+            "compiled": lambda: Ours(shared(), OURS["compiled"]),
+            "inexact": lambda: Ours(shared(), OURS["inexact"]),
             "torch": lambda: Torch(shared(), compiled=False),
             "torch.compile": lambda: Torch(shared(), compiled=True),
             "jax.jit": lambda: Jax(shared()),

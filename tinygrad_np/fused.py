@@ -179,12 +179,13 @@ def loss_and_slope(logits: Any, labels: Any) -> tuple[Any, Any]:
         slope /= n
     else:
         check(check_classes, labels, logits.shape)
-        row, labels = np.arange(total.size), labels.reshape(-1).astype(np.intp)
+        row, labels = np.arange(total.size), labels.reshape(-1)
+        labels = labels if labels.dtype == np.intp else labels.astype(np.intp)  # which has room for their products
         of_label = labels * total.size + row if few else row * z.shape[1] + labels
-        losses = np.log(total.reshape(-1)) - z.reshape(-1)[of_label]
+        losses = np.log(total.reshape(-1)) - z.reshape(-1).take(of_label, mode="clip")
         slope /= total * n
         slope = slope.reshape(-1)
-        slope[of_label] -= 1 / n
+        slope[of_label] = slope.take(of_label, mode="clip") - 1 / n
         slope = slope.reshape(z.shape)
     return (losses / n).sum(), (slope.T if few else slope).reshape(logits.shape)
 

@@ -17,9 +17,12 @@ from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 
-from tinygrad_np.errors import DtypeError
+from tinygrad_np.errors import DtypeError, GradientError
 
-__all__ = ["Leaf", "Node", "Pending", "Pick", "Spec", "capturing", "enable_grad", "next_number", "no_grad", "recording"]
+__all__ = [
+    *("Folded", "Leaf", "Node", "Pending", "Pick", "Spec"),
+    *("capturing", "enable_grad", "next_number", "no_grad", "recording"),
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 Rule = Callable[..., Any]
@@ -211,3 +214,17 @@ class Pending:
     def array(self) -> np.ndarray[Any, Any]:
         """A copy, which later steps leave alone."""
         return np.array(self.buffer)
+
+
+class Folded(Pending):
+    """A gradient that went straight into an update, so that it never was in an array."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+
+    def array(self) -> np.ndarray[Any, Any]:
+        """Raise: it is gone."""
+        raise GradientError(
+            "this gradient went straight into its parameter, as tg.compile(..., exact=False) lets it: return it from "
+            "the compiled function, or compile with exact=True"
+        )

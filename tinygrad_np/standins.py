@@ -8,7 +8,7 @@ these does the plain thing, which is all that a reader of `core` needs to know.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -36,8 +36,8 @@ def gradient_of(leaf: Leaf) -> Any:
     tape = capturing.get()
     if tape is not None:
         return tape.grad(leaf)
-    if leaf.grad.__class__ is Pending:
-        leaf.grad = cast(Pending, leaf.grad).array()
+    if isinstance(leaf.grad, Pending):
+        leaf.grad = leaf.grad.array()
     return leaf.grad
 
 

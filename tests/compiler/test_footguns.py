@@ -454,3 +454,20 @@ def test_a_diverged_optimiser_state_is_impossible() -> None:
         step(X)  # an eager step may follow
         runs.append(w.data.tobytes())
     assert runs[0] == runs[1]
+
+
+def test_a_graph_from_before_a_compiled_update_is_stale() -> None:
+    w = tg.tensor(np.ones(3), requires_grad=True)
+    optimiser = tg.optim.SGD([w], lr=0.1)
+
+    @tg.compile
+    def step() -> None:
+        np.sum(w * w).backward()
+        optimiser.step()
+        optimiser.zero_grad()
+
+    step()
+    before = np.sum(w * w)
+    step()
+    with pytest.raises(tg.errors.StaleGraphError):
+        before.backward()

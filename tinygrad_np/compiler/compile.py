@@ -8,13 +8,14 @@ import threading
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
 from tinygrad_np.checkpointing import checkpoint
 from tinygrad_np.compiler.capture import Tape
 from tinygrad_np.compiler.guards import Watch, is_library, is_set, named_globals
+from tinygrad_np.compiler.inexact import products, reordered
 from tinygrad_np.compiler.passes import optimised
 from tinygrad_np.compiler.program import Program
 from tinygrad_np.compiler.replay import Replay
@@ -29,8 +30,19 @@ __all__ = ["Compiled", "compile"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+ALONE = 10_000_000
+"""Up to how many multiplications a product is better left to one BLAS thread, for all that comes before and after."""
 
-def compile(fn: Callable[..., Any]) -> Compiled:
+
+@overload
+def compile(fn: Callable[..., Any], *, exact: bool = True) -> Compiled: ...
+
+
+@overload
+def compile(*, exact: bool = True) -> Callable[[Callable[..., Any]], Compiled]: ...
+
+
+def compile(fn: Callable[..., Any] | None = None, *, exact: bool = True) -> Any:
     """Capture a function as a list of NumPy calls, and from then on make just those calls.
 
     The first call for each signature (structure, shapes, dtypes and memory layout of the arguments; the values of
@@ -44,6 +56,11 @@ def compile(fn: Callable[..., Any]) -> Compiled:
         Any function of Tensors and arrays: a forward pass, a gradient, a whole training step. What it reads besides its
         arguments (parameters, the state of layers and optimisers, flags) is watched: if it is not as it was, the
         function is captured anew.
+    exact : bool
+        False allows what changes the last bits of the results: BLAS adds a product to an array as it computes it, the
+        learning rate of a plain SGD step is multiplied into the factors of the gradient rather than into the gradient
+        (which then is in no array: reading its ``.grad`` afterwards is an error), and small products take one thread.
+        The same run still gives the same bits each time.
 
     Returns
     -------
@@ -74,7 +91,7 @@ def compile(fn: Callable[..., Any]) -> Compiled:
     >>> float(step(x, labels)) < first
     True
     """
-    return Compiled(fn)
+    return functools.partial(compile, exact=exact) if fn is None else Compiled(fn, exact)
 
 
 class Compiled:
@@ -88,9 +105,10 @@ class Compiled:
         How often the function was captured.
     """
 
-    def __init__(self, fn: Callable[..., Any]) -> None:
+    def __init__(self, fn: Callable[..., Any], exact: bool = True) -> None:
         functools.update_wrapper(self, fn)
         self.fn = fn
+        self.exact = exact
         self.program: Replay | None = None
         self.captures = 0
         self._entries: dict[Any, _Entry] = {}
@@ -139,7 +157,12 @@ class Compiled:
             _check_same(first, second, function_name(self.fn))
         finally:
             generator().bit_generator.state = state
-        return _Entry(watch, Replay(optimised(second)), second.grads_read, recorded=False)
+        program = optimised(second)
+        if self.exact:
+            return _Entry(watch, Replay(program), second.grads_read, recorded=False)
+        program = reordered(program)
+        replay = Replay(program, one_thread=max(products(program), default=0) <= ALONE)
+        return _Entry(watch, replay, second.grads_read, recorded=False)
 
     def _dry_run(self, args: Any, kwargs: Any, given: list[Any], watch: Watch) -> tuple[Program, bool]:
         """Run the function on stand-ins, which leaves everything outside of it as it was."""

@@ -127,6 +127,8 @@ class Program:
         The gradient that each leaf has in the end, where the function changed it.
     grads_read : dict of Leaf to bool
         Whether each leaf whose gradient the function read had one.
+    folded : list of Leaf
+        Leaves whose gradients went into the update that they were for, and are nowhere any more.
     updated : list of Leaf
         Leaves whose arrays it declared to be updated.
     ignored : dict
@@ -139,6 +141,7 @@ class Program:
     stores: dict[Value, Value] = field(default_factory=dict)
     grads: dict[Any, Value | None] = field(default_factory=dict)
     grads_read: dict[Any, bool] = field(default_factory=dict)
+    folded: list[Any] = field(default_factory=list)
     updated: list[Any] = field(default_factory=list)
     ignored: dict[str, str] = field(default_factory=dict)
 

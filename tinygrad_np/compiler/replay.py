@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, cast
 
 import numpy as np
 
+from tinygrad_np.compiler import blas
 from tinygrad_np.compiler.capture import copied, reinterpreted
+from tinygrad_np.compiler.inexact import accumulated
 from tinygrad_np.compiler.program import Call, Program, Value, Wrapped, replaced, values_in
 from tinygrad_np.core import Tensor, converted, getitem, table, updated
-from tinygrad_np.graph import Leaf, Pending, next_number
+from tinygrad_np.graph import Folded, Leaf, Pending, next_number
 from tinygrad_np.rules.elementwise import imag, real
 from tinygrad_np.rules.indexing import reads_twice, scattered
 from tinygrad_np.rules.shapes import reshaped
@@ -33,10 +36,12 @@ _VIEWS = {
     *(np.ravel, np.diagonal, np.flip, np.atleast_1d, np.atleast_2d, np.atleast_3d, np.matrix_transpose),
 }
 _ALIGNMENT = 64
+MANY, WORTH = 4, 20_000
+"""How many views of an argument make it worth copying, and how many bytes each of them."""
 
 
 class Replay:
-    """Makes a program's calls.
+    """Makes a program's calls, with one BLAS thread if that is asked for.
 
     Attributes
     ----------
@@ -46,7 +51,7 @@ class Replay:
         All memory that it allocates.
     """
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, *, one_thread: bool = False) -> None:
         self.program = program
         self.buffers: list[np.ndarray[Any, Any]] = []
         self._names: dict[str, Any] = {"gradient": _gradient, "next_number": next_number}
@@ -70,6 +75,10 @@ class Replay:
             elif value.kind == "grad":
                 self._local[value] = f"g{value.number}"
                 self._lines.append(f"g{value.number} = gradient({self._name(value.source, 'leaf')})")
+            elif _is_cut_up(value, program):
+                self.buffers.append(_aligned(_rounded(value.nbytes)))
+                self._fixed[value] = array = _laid_out(self.buffers[-1], value)
+                self._lines.append(f"{self._name(np.copyto)}({self._array(array)}, x{value.number})")
             else:
                 self._local[value] = f"x{value.number}"
         for position, call in enumerate(program.calls):
@@ -84,14 +93,16 @@ class Replay:
         self._run: Callable[..., Any] = namespace["replay"]
         self._positions = [v.source for v in program.values if v.kind == "input"]
         self._ignored = program.ignored
+        self._one_thread = one_thread
 
     def __call__(self, inputs: list[Any]) -> Any:
         """Run it on the leaves of the arguments."""
         given = [inputs[position] for position in self._positions]
-        if not self._ignored:
-            return self._run(*given)
-        with np.errstate(**cast(Any, self._ignored)):
-            return self._run(*given)
+        with blas.one_thread() if self._one_thread else nullcontext():
+            if not self._ignored:
+                return self._run(*given)
+            with np.errstate(**cast(Any, self._ignored)):
+                return self._run(*given)
 
     def __str__(self) -> str:
         def place(value: Value) -> str:
@@ -186,6 +197,11 @@ class Replay:
             out = self._out(call, result, position)
             source = self._arguments((call.args[0], call.kwargs["index"]), {})
             self._lines.append(f"{self._name(_gather)}({source}, {self._array(out)})")
+        elif function is np.take and call.kwargs == {"mode": "clip"} and len(call.args) == 2:
+            out = self._out(call, result, position)
+            self._lines.append(
+                f'{self._name(np.take)}({self._arguments(call.args, {})}, None, {self._array(out)}, "clip")'
+            )
         elif function is np.take and _is_gather(call):
             out = self._out(call, result, position)
             self._lines.append(f"{self._name(_gather)}({self._arguments(call.args[:2], {})}, {self._array(out)})")
@@ -196,6 +212,11 @@ class Replay:
                 self._lines.append(f"{self._name(np.copyto)}({target}, {self._arguments(call.args[:1], {})})")
             index, value = call.kwargs["index"], call.args[1]
             self._lines.append(f"{target}[{self._argument(index)}] = {self._argument(value)}")
+        elif function is accumulated:
+            out = self._out(call, result, position, in_place=True, only=call.args[0])
+            if self._fixed.get(call.args[0]) is not out:
+                self._lines.append(f"{self._name(np.copyto)}({self._array(out)}, {self._arguments(call.args[:1], {})})")
+            self._lines.append(self._accumulation(out, *call.args[1:]))
         elif function is _plain(scattered) and not call.args[0].dtype.hasobject:
             out = self._out(call, result, position)
             arguments = self._arguments(call.args, call.kwargs)
@@ -210,6 +231,14 @@ class Replay:
         axis, keepdims = call.kwargs.get("axis"), bool(call.kwargs.get("keepdims", False))
         reduced = f"{self._arguments(call.args, {})}, {axis!r}, None, {out}, {keepdims}"
         return f"{self._name(_REDUCTIONS[call.function])}({reduced})"
+
+    def _accumulation(self, total: np.ndarray[Any, Any], a: Value, b: Value) -> str:
+        """One call of BLAS where all arrays are the same ones on every run, and lie in memory as it wants them."""
+        x, y = self._fixed.get(a), self._fixed.get(b)
+        if x is not None and y is not None and total.flags.c_contiguous and all(x.flags.forc for x in (x, y)):
+            add = blas.accumulation(np.atleast_2d(total), np.atleast_2d(x), y)
+            return f"{self._name(add, 'accumulate')}()"
+        return f"{self._name(_accumulate)}({self._array(total)}, {self._arguments((a, b), {})})"
 
     def _line(self, function: Any, args: Any, out: Any, more: str) -> None:
         self._lines.append(f"{self._name(function)}({self._arguments(args, {})}, out={self._array(out)}{more})")
@@ -269,7 +298,9 @@ class Replay:
             copyto = self._name(np.copyto)
             self._lines.append(f'{copyto}({self._array(target.source)}, {source}, casting="same_kind")')
         for leaf in dict.fromkeys(program.updated):
-            self._lines.append(f"{self._name(leaf, 'leaf')}.updated = next_number()")
+            self._lines.append(f"{self._name(Leaf)}.last_update = {self._name(leaf, 'leaf')}.updated = next_number()")
+        for leaf in program.folded:
+            self._lines.append(f"{self._name(leaf, 'leaf')}.grad = {self._name(Folded(), 'folded')}")
         for leaf, gradient in program.grads.items():
             name = self._name(leaf, "leaf")
             if gradient is None:
@@ -336,6 +367,10 @@ def _gradient(leaf: Leaf) -> Any:
     return gradient.array() if isinstance(gradient, Pending) else gradient
 
 
+def _accumulate(total: Any, a: Any, b: Any) -> None:
+    np.add(total, np.matmul(a, b), out=total)
+
+
 def _copy(value: Any) -> Any:
     return value.copy() if isinstance(value, np.ndarray) else value
 
@@ -374,6 +409,15 @@ def _laid_out(buffer: np.ndarray[Any, Any], value: Value) -> np.ndarray[Any, Any
 def _is_plain_reduction(call: Call) -> bool:
     named = call.kwargs.keys() <= {"axis", "keepdims"} and len(call.args) == 1 and call.dtype is None
     return call.function in _REDUCTIONS and named and isinstance(call.kwargs.get("axis"), int | tuple | type(None))
+
+
+def _is_cut_up(value: Value, program: Program) -> bool:
+    """Whether an argument has so many views that one copy, of which they can be made once, costs less on each run."""
+    views = sum(call.results[0].root is value for call in program.calls if len(call.results) == 1)
+    flat = [value.strides[axis] for axis in np.argsort(value.strides)[::-1]]
+    lengths = [value.shape[axis] for axis in np.argsort(value.strides)[::-1]]
+    steps = [value.dtype.itemsize * math.prod(lengths[i + 1 :]) for i in range(len(lengths))]
+    return value.is_array and flat == steps and views >= MANY and value.nbytes <= views * WORTH
 
 
 def _is_gather(call: Call) -> bool:

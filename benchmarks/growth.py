@@ -1,0 +1,67 @@
+"""How cost grows: of an operation with the number of operations, and of a capture beside an eager step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import tinygrad_np as tg
+from benchmarks import graphs, mlp
+from benchmarks.harness import Workload
+
+LENGTHS = (1_000, 10_000, 100_000, 1_000_000)
+OPERATIONS = 300_000  # about how many are timed of each length
+
+
+def report() -> str:
+    """Both, as Markdown."""
+    per_operation = cost_of_operations()
+    first = per_operation[LENGTHS[0]]
+    lines = ["Eager chains, forward and backward, on 10 float64: microseconds an operation, the best of several.", ""]
+    lines += [f"| {' | '.join(f'{n:,} operations' for n in LENGTHS)} |", "| --- " * len(LENGTHS) + "|"]
+    lines += [f"| {' | '.join(f'{t:.2f} ({t / first:.2f})' for t in per_operation.values())} |", ""]
+    captures = {w.name: capture_in_steps(w) for w in (*mlp.WORKLOADS, *graphs.WORKLOADS)}
+    lines += ["The first call of a compiled step, which captures it: in eager steps.", ""]
+    lines += [f"| {' | '.join(captures)} |", "| --- " * len(captures) + "|"]
+    lines += [f"| {' | '.join(f'{steps:.1f}' for steps in captures.values())} |"]
+    return "\n".join(lines)
+
+
+def cost_of_operations() -> dict[int, float]:
+    """Microseconds an operation, for each length."""
+    x = tg.tensor(np.linspace(0.1, 1.0, 10), requires_grad=True)
+
+    def chain(length: int) -> Any:
+        y = x
+        for _ in range(length // 2):
+            y = y * 1.0003
+            y = y + 0.0002
+        return y
+
+    def both(length: int) -> None:
+        chain(length).backward(np.ones(10))
+
+    return {n: _best(lambda n=n: both(n), max(3, OPERATIONS // n)) / n * 1e6 for n in LENGTHS}
+
+
+def capture_in_steps(workload: Workload) -> float:
+    """How many eager steps the first call of the compiled step takes."""
+    steps, captures = [], []
+    for _ in range(3):
+        eager, compiled = workload.contenders["eager"](), workload.contenders["compiled"]()
+        eager.run()
+        steps.append(_best(eager.run, 5))
+        captures.append(_best(compiled.run, 1))
+    return min(captures) / min(steps)
+
+
+def _best(run: Callable[[], Any], times: int) -> float:
+    found = []
+    for _ in range(times):
+        start = time.perf_counter()
+        run()
+        found.append(time.perf_counter() - start)
+    return min(found)

@@ -1,0 +1,173 @@
+"""``tg.compile(fn, exact=False)``: the same but for rounding, and what it did is there to see."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_np as tg
+from tinygrad_np import nn, optim
+from tinygrad_np.compiler.inexact import accumulated
+
+CLOSE = {"rtol": 1e-9, "atol": 1e-12}
+Training = tuple[nn.Module, optim.Optimizer, Callable[..., Any]]
+
+
+def calls(step: Any, function: Any) -> int:
+    return sum(call.function is function for call in step.program.program.calls)
+
+
+def training(make: Callable[[Any], optim.Optimizer] = lambda p: optim.SGD(p, lr=0.1), loss_of: Any = None) -> Training:
+    tg.manual_seed(0)
+    layers = [nn.Dense(6, 5, dtype=np.float64), nn.ReLU(), nn.Dense(5, 3, dtype=np.float64)]
+    model = nn.Sequential(*layers)
+    optimiser = make(model.parameters())
+
+    def step(x: Any, labels: Any) -> Any:
+        loss = nn.cross_entropy(model(x), labels) if loss_of is None else loss_of(model, x, labels)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        return loss
+
+    return model, optimiser, step
+
+
+def assert_same_training(training: Callable[[], Training], steps: int = 20) -> Any:
+    rng = np.random.default_rng(0)
+    (model, _, step), (eager, _, eager_step) = training(), training()
+    compiled = tg.compile(step, exact=False)
+    for _ in range(steps):
+        x, labels = rng.normal(size=(8, 6)), rng.integers(0, 3, 8)
+        np.testing.assert_allclose(compiled(x, labels).data, eager_step(x, labels).data, **CLOSE)
+    for ours, theirs in zip(model.parameters(), eager.parameters(), strict=True):
+        np.testing.assert_allclose(ours.data, theirs.data, **CLOSE)
+    assert compiled.captures == 1
+    return compiled, model
+
+
+class TestLearningRates:
+    def test_are_folded_into_the_products(self) -> None:
+        step, _ = assert_same_training(training)
+        assert calls(step, accumulated) == 4  # two weights, two biases
+        assert "accumulated" in str(step.program)
+
+    @pytest.mark.parametrize(
+        "make",
+        [
+            lambda p: optim.SGD(p, lr=0.1, momentum=0.9),
+            lambda p: optim.SGD(p, lr=0.1, weight_decay=0.1),
+            lambda p: optim.Adam(p, lr=0.01),
+            lambda p: optim.RMSprop(p, lr=0.01),
+        ],
+    )
+    def test_are_left_where_the_update_is_another(self, make: Callable[[Any], optim.Optimizer]) -> None:
+        step, _ = assert_same_training(lambda: training(make))
+        assert calls(step, accumulated) == 0
+
+    def test_follow_a_schedule(self) -> None:
+        def scheduled() -> Training:
+            model, optimiser, step = training()
+            schedule = optim.CosineDecay(optimiser, 20)
+
+            def both(x: Any, labels: Any) -> Any:
+                loss = step(x, labels)
+                schedule.step()
+                return loss
+
+            return model, optimiser, both
+
+        step, _ = assert_same_training(scheduled)
+        assert calls(step, accumulated) == 4
+
+    def test_a_weight_may_be_read_after_its_gradient_was_made(self) -> None:
+        def tied(model: Any, x: Any, labels: Any) -> Any:
+            first = model.layers[0]
+            return nn.cross_entropy(model(x), labels) + np.sum(np.square(x @ first.weight @ first.weight.T - x)) / 100
+
+        def after() -> Training:
+            model, optimiser, step = training(loss_of=tied)
+
+            def both(x: Any, labels: Any) -> Any:
+                before = np.sum(model.layers[2].weight.data)
+                loss = step(x, labels)
+                return loss.detach() + before + np.sum(model(x).detach())
+
+            return model, optimiser, both
+
+        assert_same_training(after)
+
+    def test_gradients_that_are_nowhere_say_so(self) -> None:
+        _, model = assert_same_training(training)
+        weight = model.layers[0].weight
+        with pytest.raises(tg.errors.GradientError, match="exact=True"):
+            weight.grad  # noqa: B018
+        weight.grad = None
+        assert weight.grad is None
+        np.sum(weight).backward()
+        np.testing.assert_array_equal(weight.grad, np.ones((6, 5)))
+
+    def test_gradients_that_are_returned_are_kept(self) -> None:
+        def returning() -> Training:
+            model, optimiser, step = training()
+
+            def both(x: Any, labels: Any) -> Any:
+                loss = step(x, labels)
+                return loss.detach() + sum(np.sum(p.grad) for p in model.parameters())
+
+            return model, optimiser, both
+
+        step, model = assert_same_training(returning)
+        assert calls(step, accumulated) == 0
+        assert model.layers[0].weight.grad.shape == (6, 5)
+
+
+class TestProducts:
+    X, A, B = (np.random.default_rng(i).normal(size=(4, 4)) for i in range(3))
+
+    @pytest.mark.parametrize(
+        ("function", "count"),
+        [
+            (lambda x, a, b: np.tanh(x @ a + x @ b), 1),
+            (lambda x, a, b: np.tanh(np.exp(x) + (x.T @ a)), 1),
+            (lambda x, a, b: np.tanh((x.T @ a.T) + np.exp(x)), 1),
+            (lambda x, a, b: np.tanh(x + x @ a), 0),  # x is the caller's
+            (lambda x, a, b: (p := x @ a) + np.exp(x) + p, 0),  # the product is needed again
+            (lambda x, a, b: ((s := np.exp(x)) + x @ a) * s, 0),  # what it is added to is needed again
+            (lambda x, a, b: np.exp(x[0]) + x @ a, 0),  # broadcast
+            (lambda x, a, b: np.exp(x[0]) + x[1] @ a + x[2] @ b, 2),
+            (lambda x, a, b: np.tanh(np.exp(x)[::-1] + x @ a), 0),  # part of another array
+            (lambda x, a, b: np.exp(x.astype(np.float32)) + x @ a, 0),
+        ],
+    )
+    def test_are_added_where_nobody_sees_it(self, function: Callable[..., Any], count: int) -> None:
+        compiled = tg.compile(function, exact=False)
+        for scale in (1, 2):
+            args = scale * self.X, self.A, self.B
+            np.testing.assert_allclose(compiled(*args), function(*args), **CLOSE)
+        assert calls(compiled, accumulated) == count
+
+    def test_of_recurrent_nets_are_added_to_the_gradients(self) -> None:
+        weight = tg.tensor(self.A, requires_grad=True)
+
+        def slope(series: Any) -> Any:
+            h = np.zeros((4, 4))
+            for i in range(3):
+                h = np.tanh(series[i] + h @ weight)
+            return tg.gradients(np.sum(h), weight)
+
+        compiled = tg.compile(slope, exact=False)
+        series = np.stack([self.X, self.B, self.A])
+        np.testing.assert_allclose(compiled(series), slope(series), **CLOSE)
+        assert calls(compiled, accumulated) > 0
+
+    def test_every_run_gives_the_same_bits(self) -> None:
+        found = []
+        for _ in range(2):
+            model, _, step = training()
+            compiled = tg.compile(step, exact=False)
+            for i in range(10):
+                compiled(self.X.repeat(2, 0)[:, [0, 1, 2, 3, 0, 1]] * i, np.arange(8) % 3)
+            found.append([p.data.tobytes() for p in model.parameters()])
+        assert found[0] == found[1]

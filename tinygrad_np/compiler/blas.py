@@ -1,0 +1,116 @@
+"""What NumPy's API does not reach of the BLAS under it: ``C += A @ B`` without a temporary, and the number of threads.
+
+NumPy's wheels bring their own OpenBLAS, whose functions can be called through ctypes. Their names are private, so all
+of this is optional: where they are not found, or do not do what they should, SciPy's wrapper takes their place, and
+where that is not installed, NumPy's own calls do.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+__all__ = ["accumulation", "available", "one_thread"]
+
+Array = np.ndarray[Any, Any]
+
+_ROW_MAJOR, _AS_IS, _TRANSPOSED = 101, 111, 112
+FOLDERS = ("../numpy.libs", ".dylibs")  # where wheels for Linux and Windows, and for macOS, keep their libraries
+_LETTERS = {np.dtype(np.float32): ("s", ctypes.c_float), np.dtype(np.float64): ("d", ctypes.c_double)}
+
+
+def available() -> str:
+    """Who adds a product to an array: "NumPy's OpenBLAS", "SciPy", or "NumPy", with a temporary."""
+    if _library() is not None:
+        return "NumPy's OpenBLAS"
+    return "NumPy" if _scipy() is None else "SciPy"
+
+
+def accumulation(total: Array, a: Array, b: Array) -> Callable[[], Any]:
+    """A function that does ``total += a @ b`` each time that it is called.
+
+    Parameters
+    ----------
+    total, a, b : ndarray, two-dimensional, of one dtype
+        They are read and written wherever they are now. `total` is C-contiguous, the others contiguous either way.
+    """
+    letter, number = _LETTERS[total.dtype]
+    library = _library()
+    if library is not None:
+        (m, n), k = total.shape, a.shape[1]
+        (of_a, step_a), (of_b, step_b) = _layout(a), _layout(b)
+        integer, address, one = ctypes.c_int64, ctypes.c_void_p, number(1)
+        function = functools.partial(
+            getattr(library, f"scipy_cblas_{letter}gemm64_"),
+            *(_ROW_MAJOR, of_a, of_b, integer(m), integer(n), integer(k), one),
+            *(address(a.ctypes.data), integer(step_a), address(b.ctypes.data), integer(step_b)),
+            *(one, address(total.ctypes.data), integer(n)),
+        )
+        function.arrays = (total, a, b)  # type: ignore[attr-defined]  # their memory has to stay
+        return function
+    gemm = _scipy()
+    if gemm is not None:
+        # SciPy takes arrays in Fortran's order, which the transposed ones are in: total.T += b.T @ a.T.
+        left, right = (x.T if x.flags.c_contiguous else x for x in (b, a))
+        trans = {"trans_a": int(left is b), "trans_b": int(right is a)}
+        return functools.partial(gemm[letter], 1.0, left, right, 1.0, total.T, overwrite_c=1, **trans)
+    product = np.empty_like(total)
+
+    def add() -> None:
+        np.matmul(a, b, out=product)
+        np.add(total, product, out=total)
+
+    return add
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let NumPy's BLAS use one thread, in this process, as long as this lasts."""
+    library = _library()
+    if library is None:
+        yield
+        return
+    before = library.scipy_openblas_get_num_threads64_()
+    library.scipy_openblas_set_num_threads64_(1)
+    try:
+        yield
+    finally:
+        library.scipy_openblas_set_num_threads64_(before)
+
+
+def _layout(x: Array) -> tuple[int, int]:
+    """Whether BLAS has to transpose an array in C's order, and the distance of its rows."""
+    if x.flags.c_contiguous:
+        return _AS_IS, max(1, x.shape[1])
+    return _TRANSPOSED, max(1, x.shape[0])
+
+
+@functools.cache
+def _library() -> Any:
+    """The OpenBLAS with 64-bit integers that came with NumPy, if it has the functions that are called here."""
+    here = Path(np.__file__).parent
+    for path in sorted(p for folder in FOLDERS for p in (here / folder).glob("libscipy_openblas64_*")):
+        try:
+            library = ctypes.CDLL(str(path))
+            for name in ("scipy_cblas_sgemm64_", "scipy_cblas_dgemm64_", "scipy_openblas_set_num_threads64_"):
+                getattr(library, name).restype = None
+            library.scipy_openblas_get_num_threads64_.restype = ctypes.c_int
+        except (OSError, AttributeError):
+            continue
+        return library
+    return None
+
+
+@functools.cache
+def _scipy() -> dict[str, Any] | None:
+    try:
+        from scipy.linalg import blas
+    except ImportError:
+        return None
+    return {"s": blas.sgemm, "d": blas.dgemm}

@@ -1,0 +1,178 @@
+"""Passes over a Program that change the last bits of its results: what ``tg.compile(fn, exact=False)`` adds.
+
+BLAS can add a product to an array as it computes it, ``C += A @ B``. That saves a buffer of the product's size and two
+passes over it, but each sum is then rounded in another order.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from tinygrad_np.compiler.program import Call, Program, Value
+
+__all__ = ["accumulate_products", "accumulated", "fold_learning_rates", "products", "reordered"]
+
+
+def accumulated(total: Any, a: Any, b: Any) -> Any:
+    """``total + a @ b``."""
+    return total + a @ b
+
+
+def reordered(program: Program) -> Program:
+    """All passes."""
+    return accumulate_products(fold_learning_rates(program))
+
+
+def fold_learning_rates(program: Program) -> Program:
+    """Turn ``w - rate * (a @ b)`` into ``w + a @ (-rate * b)``, or into ``w + (-rate * a) @ b`` if `a` is smaller.
+
+    The gradient ``a @ b`` is then nowhere any more: leaves whose gradient it was are noted in ``program.folded``.
+    """
+    made = _makers(program)
+    uses = Counter(value.root for call in program.calls for value in call.operands)
+    grads = dict(program.grads)
+    kept = {v.root for v in dataclasses.replace(program, grads={}).kept()}
+    instead: dict[Call, list[Call]] = {}
+    folded = list(program.folded)
+    numbers = _numbers(program)
+    for call in program.calls:
+        found = _update(call, made)
+        if found is None:
+            continue
+        weight, change, rate, gradient = found
+        if uses[change] + uses[gradient] > 2 or change in kept or gradient in kept:
+            continue
+        product = made[gradient]
+        small = min((0, 1), key=lambda i: product.args[i].nbytes)
+        factor = _like(product.args[small], next(numbers))
+        slope = dataclasses.replace(_like(rate, next(numbers)), is_array=False)
+        scaled = [Call(np.negative, (rate,), {}, [slope])]
+        scaled.append(Call(np.multiply, (product.args[small], slope), {}, [factor]))
+        operands = tuple(factor if i == small else x for i, x in enumerate(product.args))
+        (result,) = call.results
+        instead[call], instead[made[change]] = [], []
+        # Where the product was, if the weight is not read any more after that: its factors are in the cache there.
+        movable = _is_pure(rate, made) and not _read_between(program, weight, product, call)
+        place = product if movable else call
+        instead[product] = []
+        instead[place] = [*scaled, Call(accumulated, (weight, *operands), {}, [result])]
+        for leaf in [leaf for leaf, value in grads.items() if value is gradient]:
+            folded.append(leaf)
+            del grads[leaf]
+    calls = [new for call in program.calls for new in instead.get(call, [call])]
+    return dataclasses.replace(program, calls=_sorted(calls), grads=grads, folded=folded)
+
+
+def accumulate_products(program: Program) -> Program:
+    """Turn ``x + a @ b`` into one call, if nothing else needs x or the product."""
+    made = _makers(program)
+    uses = Counter(value.root for call in program.calls for value in call.operands)
+    kept = {value.root for value in program.kept()}
+    calls, gone = [], set()
+    for call in program.calls:
+        if call.function is np.add and not call.kwargs and call.dtype is None and len(call.args) == 2:
+            for total, product in (call.args, call.args[::-1]):
+                alone = isinstance(total, Value) and isinstance(product, Value) and total is not product
+                if not alone or any(uses[v] != 1 or v.root in kept or v.root is not v for v in (total, product)):
+                    continue
+                maker, maker_of_total = made.get(product), made.get(total)
+                if maker is None or maker_of_total is None or not _is_product(maker, total):
+                    continue
+                if maker in gone or maker_of_total.results[0].strides != call.results[0].strides:
+                    continue
+                gone.add(maker)
+                call = Call(accumulated, (total, *maker.args), {}, call.results)
+                break
+        calls.append(call)
+    return dataclasses.replace(program, calls=_sorted([call for call in calls if call not in gone]))
+
+
+def products(program: Program) -> Iterator[int]:
+    """How many multiplications each matrix product of a program takes."""
+    for call in program.calls:
+        if call.function in (np.matmul, accumulated):
+            a, b = call.args[-2:]
+            shape = call.results[0].shape
+            yield int(np.prod(shape, dtype=float) * (a.shape[-1] if isinstance(a, Value) else b.shape[0]))
+
+
+def _update(call: Call, made: dict[Value, Call]) -> tuple[Value, Value, Value, Value] | None:
+    """Weight, change, rate and gradient, if the call is ``weight - rate * gradient`` and the gradient a product."""
+    if call.function is not np.subtract or call.kwargs or call.dtype is not None:
+        return None
+    weight, change = call.args
+    maker = made.get(change) if isinstance(change, Value) else None
+    if not isinstance(weight, Value) or maker is None or maker.function is not np.multiply:
+        return None
+    if maker.kwargs or maker.dtype is not None:
+        return None
+    for gradient, rate in (maker.args, maker.args[::-1]):
+        fits = isinstance(gradient, Value) and isinstance(rate, Value) and gradient in made
+        if fits and (rate.shape, rate.dtype) == ((), weight.dtype) and _is_product(made[gradient], weight):
+            return weight, change, rate, gradient
+    return None
+
+
+def _is_product(call: Call, total: Value) -> bool:
+    """Whether the call makes a product that BLAS could add to another array."""
+    if call.function is not np.matmul or call.kwargs or call.dtype is not None:
+        return False
+    (result,) = call.results
+    values = [*call.args, result, total]
+    if not all(isinstance(v, Value) and v.is_array and v.dtype in (np.float32, np.float64) for v in values):
+        return False
+    dimensions = [len(v.shape) for v in call.args]
+    same = (result.shape, result.dtype) == (total.shape, total.dtype) and result.nbytes > 0
+    return same and dimensions in ([2, 2], [1, 2]) and all(v.dtype == result.dtype for v in call.args)
+
+
+def _read_between(program: Program, weight: Value, first: Call, last: Call) -> bool:
+    between = program.calls[program.calls.index(first) + 1 : program.calls.index(last)]
+    return any(v.root is weight.root for call in between for v in call.operands)
+
+
+def _is_pure(value: Value, made: dict[Value, Call]) -> bool:
+    """Whether the calls that it comes from may be made earlier."""
+    maker = made.get(value)
+    return maker is None or (not maker.effect and all(_is_pure(v, made) for v in maker.operands))
+
+
+def _makers(program: Program) -> dict[Value, Call]:
+    return {result: call for call in program.calls for result in call.results}
+
+
+def _numbers(program: Program) -> Iterator[int]:
+    made = [result.number for call in program.calls for result in call.results]
+    return iter(range(max([*made, *(v.number for v in program.values)], default=0) + 1, 1 << 62))
+
+
+def _like(value: Value, number: int) -> Value:
+    """A new value of the same shape and dtype, with its axes in the same order in memory, but no gaps."""
+    strides, step = [0] * len(value.shape), value.dtype.itemsize
+    for axis in sorted(range(len(strides)), key=lambda axis: abs(value.strides[axis])):
+        strides[axis], step = step, step * value.shape[axis]
+    return dataclasses.replace(
+        value, number=number, kind="result", strides=tuple(strides), owner=None, source=None, is_array=True
+    )
+
+
+def _sorted(calls: list[Call]) -> list[Call]:
+    """The calls in their order, but none before what it needs."""
+    made = {result: call for call in calls for result in call.results}
+    order: list[Call] = []
+    done: set[Call] = set()
+    for call in calls:
+        pending = [call]
+        while pending:
+            missing = [made[v] for v in pending[-1].operands if v in made and made[v] not in done]
+            if missing:
+                pending += missing
+            elif (ready := pending.pop()) not in done:
+                done.add(ready)
+                order.append(ready)
+    return order
