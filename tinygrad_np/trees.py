@@ -19,7 +19,15 @@ def leaves(tree: Any) -> list[Any]:
     >>> leaves({"w": [1, 2], "b": (3,)})
     [1, 2, 3]
     """
-    return [leaf for _, leaf in paths(tree)]
+    if not isinstance(tree, dict | list | tuple):
+        return [tree]
+    found: list[Any] = []
+    for item in tree.values() if isinstance(tree, dict) else tree:
+        if isinstance(item, dict | list | tuple):
+            found += leaves(item)
+        else:
+            found.append(item)
+    return found
 
 
 def paths(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -48,6 +56,10 @@ def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
     >>> map_leaves(lambda n: n + 1, {"w": [1, 2], "b": (3,)})
     {'w': [2, 3], 'b': (4,)}
     """
+    if tree.__class__ is tuple:
+        return tuple([map_leaves(function, item) for item in tree])
+    if not isinstance(tree, dict | list | tuple):
+        return function(tree)
     if isinstance(tree, dict):
         items = {key: map_leaves(function, item) for key, item in tree.items()}
         if type(tree) is dict:
@@ -55,10 +67,8 @@ def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
         like = copy.copy(tree)  # an ordered or default dict stays one
         like.update(items)
         return like
-    if isinstance(tree, list | tuple):
-        results = [map_leaves(function, item) for item in tree]
-        return type(tree)._make(results) if hasattr(tree, "_make") else type(tree)(results)
-    return function(tree)
+    results = [map_leaves(function, item) for item in tree]
+    return type(tree)._make(results) if hasattr(tree, "_make") else type(tree)(results)
 
 
 def rebuild(tree: Any, new_leaves: Sequence[Any]) -> Any:

@@ -31,12 +31,12 @@ def fold_constants(program: Program) -> Program:
     folded: dict[Value, Value] = {}
     calls = []
     for call in program.calls:
-        args, kwargs = replaced((call.args, call.kwargs), lambda v: folded.get(v, v))
-        if not call.effect and all(v.kind == "constant" for v in values_in((args, kwargs))):
+        call = _on_others(call, folded)
+        if not call.effect and all(v.kind == "constant" for v in call.operands):
             for result in call.results:
                 folded[result] = dataclasses.replace(result, kind="constant", owner=None)
         else:
-            calls.append(Call(call.function, args, kwargs, call.results, call.dtype, call.effect))
+            calls.append(call)
     return _with(program, calls, folded, program.values + list(folded.values()))
 
 
@@ -45,14 +45,14 @@ def drop_multiplications_by_one(program: Program) -> Program:
     instead: dict[Value, Value] = {}
     calls = []
     for call in program.calls:
-        args, kwargs = replaced((call.args, call.kwargs), lambda v: instead.get(v, v))
-        if call.function is np.multiply and not kwargs and len(args) == 2:
-            (result,) = call.results
-            factor = args[1] if _is_one(args[0]) else args[0] if _is_one(args[1]) else None
+        call = _on_others(call, instead)
+        if call.function is np.multiply and not call.kwargs and len(call.args) == 2:
+            (result,), (a, b) = call.results, call.args
+            factor = b if _is_one(a) else a if _is_one(b) else None
             if isinstance(factor, Value) and (factor.shape, factor.dtype) == (result.shape, result.dtype):
                 instead[result] = factor
                 continue
-        calls.append(Call(call.function, args, kwargs, call.results, call.dtype, call.effect))
+        calls.append(call)
     return _with(program, calls, instead, program.values)
 
 
@@ -68,14 +68,14 @@ def share_common_calls(program: Program) -> Program:
     shared: dict[Value, Value] = {}
     calls = []
     for call in program.calls:
-        args, kwargs = replaced((call.args, call.kwargs), lambda v: shared.get(v, v))
-        key = None if call.effect else _key(call.function, args, kwargs, call.dtype)
+        call = _on_others(call, shared)
+        key = None if call.effect else _key(call.function, call.args, call.kwargs, call.dtype)
         if key is not None and key in seen:
             shared.update(zip(call.results, seen[key], strict=True))
             continue
         if key is not None:
             seen[key] = call.results
-        calls.append(Call(call.function, args, kwargs, call.results, call.dtype, call.effect))
+        calls.append(call)
     return _with(program, calls, shared, program.values)
 
 
@@ -112,6 +112,14 @@ def drop_dead_calls(program: Program) -> Program:
             needed.update(call.operands)
     values = [v for v in program.values if v in needed or v in program.stores or v.kind == "input"]
     return _with(program, calls[::-1], {}, values)
+
+
+def _on_others(call: Call, instead: dict[Value, Value]) -> Call:
+    """The call on what is put in the place of its operands."""
+    if not any(value in instead for value in call.operands):
+        return call
+    args, kwargs = replaced((call.args, call.kwargs), lambda v: instead.get(v, v))
+    return dataclasses.replace(call, args=args, kwargs=kwargs)
 
 
 def _with(program: Program, calls: list[Call], instead: dict[Value, Value], values: list[Value]) -> Program:

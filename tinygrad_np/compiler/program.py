@@ -6,6 +6,7 @@ parameter, is in `stores`: which value each of those arrays has in the end.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -97,7 +98,7 @@ class Call:
     dtype: np.dtype[Any] | None = None
     effect: bool = False
 
-    @property
+    @functools.cached_property
     def operands(self) -> list[Value]:
         """The values it reads, each as often as it is named."""
         return list(values_in((self.args, self.kwargs)))
