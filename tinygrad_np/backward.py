@@ -15,6 +15,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Collection, Iterable, Sequence
+from heapq import heapify, heappop, heappush
 from operator import attrgetter
 from typing import Any, cast
 
@@ -49,7 +50,8 @@ def walk(
     """Gradients of the leaves, or of other targets, given the cotangents of the outputs.
 
     A node's number exceeds that of everything it was computed from, so descending numbers are a topological order:
-    when a node's turn comes, all calls that used its output have added their share to its cotangent.
+    when a node's turn comes, all calls that used its output have added their share to its cotangent. Nodes wait in a
+    heap, so that nothing has to be known of the graph beforehand.
 
     Parameters
     ----------
@@ -69,16 +71,17 @@ def walk(
     found: dict[Node, Array] = {}
     sums: set[Node] = set()  # nodes whose cotangent is a sum made here, which may be added to in place
     masked = set(cotangents if masked_ends else ())  # nodes of which np.where or the like used only some elements
-    order = reachable(cotangents, boundary)
     last_update = Leaf.last_update
     # The nodes that lead to a target. Without targets, all of them do.
-    useful = set() if targets is None else _leading(order, targets, boundary)
+    useful = set() if targets is None else _leading(reachable(cotangents, boundary), targets, boundary)
+    waiting = {-node.number: node for node in cotangents if targets is None or node in useful}
+    turns = list(waiting)  # a heap of their negative numbers, so that the newest node comes next
+    heapify(turns)
     # A rule may divide by zero where its cotangent is zero. What comes of that is cut off, so it should not warn.
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        for node in order if targets is None else [node for node in order if node in useful]:
-            g = cotangents.pop(node, None)
-            if g is None:
-                continue
+        while turns:
+            node = waiting.pop(heappop(turns))
+            g = cotangents.pop(node)
             kind: type = node.__class__
             if targets is None:
                 if kind is Leaf:
@@ -94,17 +97,21 @@ def walk(
             if kind is Pick:
                 # One output of a call with several: put its cotangent beside those of the others. A rule that was
                 # recorded picks the same output again, so there may be one already.
-                call, index = node.parents[0], cast(Pick, node).index
-                picked = cotangents.setdefault(call, {})
+                call, index = cast(Node, node.parents[0]), cast(Pick, node).index
+                if call not in cotangents:
+                    cotangents[call] = {}
+                    waiting[-call.number] = call
+                    heappush(turns, -call.number)
+                picked = cotangents[call]
                 picked[index] = picked[index] + g if index in picked else g
-                if node in masked and call is not None:
+                if node in masked:
                     masked.add(call)
                 continue
             function, inputs = node.function, node.inputs
             if inputs is None:
                 raise _freed(node)
             if last_update > node.number:
-                _check_current(node, order)
+                _check_current(node, reachable([node, *cotangents], boundary))
             output = node.output
             if g.__class__ is dict:
                 g = tuple(map(g.get, range(len(output))))
@@ -137,6 +144,8 @@ def walk(
                     if parent.__class__ is Leaf or (targets is not None and parent in targets):
                         gradient = _unshared(gradient, arguments)
                     cotangents[parent] = gradient
+                    waiting[-parent.number] = parent
+                    heappush(turns, -parent.number)
                 elif parent in sums and gradient.__class__ is np.ndarray:
                     np.add(cotangents[parent], gradient, out=cotangents[parent])
                 else:

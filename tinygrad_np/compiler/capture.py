@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np.compiler.program import Call, Program, Value, Wrapped, values_in
+from tinygrad_np.compiler.program import Call, Program, Value, Wrapped
 from tinygrad_np.core import Tensor, converted, getitem, table, updated
 from tinygrad_np.errors import CaptureError
 from tinygrad_np.graph import Leaf, Pending
@@ -157,6 +157,10 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin, ArrayMethods):
         return self._escapes("tolist()")
 
 
+# What arguments that nothing is nested in consist of.
+_ATOMS = frozenset({Traced, np.ndarray, int, float, complex, bool, type(None), np.float64, np.float32, np.int64})
+
+
 def _described(x: Traced) -> str:
     return f"an array of {x.dtype}{x.shape}"
 
@@ -273,7 +277,13 @@ class Tape:
         if out is not None:
             out = self.storage(out)
             kwargs.pop("casting", None)
-        concrete, concrete_kwargs = map_leaves(_concrete, (tuple(args), kwargs))
+        if not kwargs and all(a.__class__ in _ATOMS for a in args):  # nothing nested, as in most calls
+            concrete, concrete_kwargs = tuple([a.array if a.__class__ is Traced else a for a in args]), {}
+            given, operands = list(args), tuple(map(self._operand, args))
+        else:
+            concrete, concrete_kwargs = map_leaves(_concrete, (tuple(args), kwargs))
+            given = leaves((args, kwargs))
+            operands, kwargs = map_leaves(self._operand, (tuple(args), kwargs))
         result = function(*concrete, **concrete_kwargs)
         if out is not None and (result.dtype != out.dtype or result.shape != out.shape):
             dtype = out.dtype
@@ -281,42 +291,38 @@ class Tape:
             if isinstance(function, np.ufunc):
                 concrete_kwargs["casting"] = "same_kind"
             function(*concrete, out=result, **concrete_kwargs)
-        made = self._record(function, tuple(args), kwargs, result, dtype, effect)
+        made = self._record(Call(function, operands, kwargs, [], dtype, effect), given, result)
         if out is None:
             return made
         self.write(out, made)
         return out
 
-    def _record(
-        self, function: Function, args: Any, kwargs: Any, result: Any, dtype: Any, effect: bool
-    ) -> Any:
-        arrays = [leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, Traced | np.ndarray)]
-        args, kwargs = map_leaves(self._operand, (args, kwargs))
+    def _record(self, call: Call, given: list[Any], result: Any) -> Any:
+        arrays = [leaf for leaf in given if isinstance(leaf, Traced | np.ndarray)]
         several = isinstance(result, tuple | list)
         made = [] if result is None else list(result) if several else [result]
-        results = []
-        unchanging = not effect and all(
+        unchanging = not call.effect and all(
             value.kind == "constant" or (value.kind == "result" and value.source is not None)
-            for value in values_in((args, kwargs))
+            for value in call.operands
         )
         for array in made:
             if not isinstance(array, np.ndarray | np.generic):
                 raise CaptureError(
-                    f"{function_name(function)} returned {type(array).__name__}, not an array, while tg.compile "
+                    f"{function_name(call.function)} returned {type(array).__name__}, not an array, while tg.compile "
                     "captured the function: call it outside"
                 )
             value = self._value("result", array, array if unchanging else None)
             for operand in arrays:
                 if _overlap(array, _concrete(operand)):
                     value.owner = self._operand(operand).root
-            results.append(value)
-        self.program.calls.append(Call(function, args, kwargs, results, dtype, effect))
+            call.results.append(value)
+        self.program.calls.append(call)
         for kind, setting in np.geterr().items():
             if setting == "ignore":
                 self.program.ignored[kind] = "ignore"
         if result is None:
             return None
-        traced = [Traced(self, value, array) for value, array in zip(results, made, strict=True)]
+        traced = [Traced(self, value, array) for value, array in zip(call.results, made, strict=True)]
         if not several:
             return traced[0]
         return type(result)._make(traced) if hasattr(result, "_make") else type(result)(traced)

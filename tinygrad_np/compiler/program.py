@@ -101,7 +101,9 @@ class Call:
     @functools.cached_property
     def operands(self) -> list[Value]:
         """The values it reads, each as often as it is named."""
-        return list(values_in((self.args, self.kwargs)))
+        if self.kwargs or any(isinstance(a, list | tuple | dict | slice) for a in self.args):
+            return list(values_in((self.args, self.kwargs)))
+        return [a for a in self.args if a.__class__ is Value]
 
     def __str__(self) -> str:
         given = [_shown(a) for a in self.args] + [f"{k}={_shown(v)}" for k, v in self.kwargs.items()]
