@@ -69,15 +69,19 @@ def _options() -> argparse.Namespace:
     if unknown:
         parser.error(f"there is no workload {', '.join(unknown)}; there are {', '.join(names)}")
     options.workloads = options.workloads or names
+    if options.plot and not set(options.workloads) & set(WORKLOADS):
+        parser.error(f"a plot shows workloads: name one of {', '.join(WORKLOADS)}")
     return options
 
 
 def _report(results: list[Result], peaks: dict[str, float | str], frameworks: list[str]) -> str:
     """Markdown tables of medians, of their spread, and of ratios; a dash where a framework did not take part."""
-    lines = ["Medians over all rounds, in brackets the ratio to PyTorch in the same run. Less is better.", ""]
+    lines = []
     ratios = [(a, b) for a, b in RATIOS if a in frameworks and b in frameworks]
     titles = [*frameworks, *(f"{a} / {b}" for a, b in ratios), "spread"]
-    lines += [f"| workload | unit | {' | '.join(titles)} |", "| --- " * (len(titles) + 2) + "|"]
+    if results:
+        lines = ["Medians over all rounds, in brackets the ratio to PyTorch in the same run. Less is better.", ""]
+        lines += [f"| workload | unit | {' | '.join(titles)} |", "| --- " * (len(titles) + 2) + "|"]
     reasons: dict[str, str] = {}
     for result in results:
         cells = []

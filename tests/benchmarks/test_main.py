@@ -1,0 +1,91 @@
+"""``python -m benchmarks``: contenders are checked before they are timed, and the report has what was asked for."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import __main__ as command
+from benchmarks import graphs, growth, harness, memory, mlp
+from benchmarks.harness import Workload, measure
+
+QUICK = ["--rounds", "1", "--seconds", "0.001"]
+OWN = ["numpy", "eager", "compiled", "inexact"]
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Little data, and a page of our own."""
+    monkeypatch.setattr(mlp, "ROWS", 256)
+    monkeypatch.setattr(growth, "LENGTHS", (10, 100))
+    monkeypatch.setattr(growth, "OPERATIONS", 100)
+    page = tmp_path / "README.md"
+    page.write_text(f"# Head\n\n{command.HERE}\n\nold\n")
+    monkeypatch.setattr(command, "PAGE", page)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    monkeypatch.setattr(sys, "argv", ["benchmarks", *arguments, *QUICK])
+    command.main()
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", [w.name for w in [*mlp.WORKLOADS, *graphs.WORKLOADS]])
+def test_all_of_ours_compute_what_numpy_by_hand_does(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    printed = run(monkeypatch, capsys, name, "--frameworks", *OWN)
+    row = next(line for line in printed.splitlines() if line.startswith(f"| {name} |"))
+    times = row.split("|")[3:7]
+    assert all(float(t) > 0 for t in times)
+
+
+def test_a_wrong_contender_is_found_out() -> None:
+    class Wrong(graphs.ChainByHand):
+        def loss_and_gradients(self) -> tuple[float, list[np.ndarray]]:
+            loss, gradients = super().loss_and_gradients()
+            return loss, [g * 1.01 for g in gradients]
+
+    workload = Workload("O1", "a chain", "us", {"numpy": graphs.ChainByHand, "eager": Wrong})
+    with pytest.raises(AssertionError, match="O1, eager: a gradient"):
+        measure(workload, ["numpy", "eager"], 1, 0.001)
+
+
+def test_a_missing_framework_is_a_dash_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(harness.FRAMEWORKS, "mygrad", "no_such_package")
+    printed = run(monkeypatch, capsys, "M4", "--frameworks", "numpy", "mygrad")
+    assert "| - |" in printed
+    assert 'A dash: needs no_such_package: pip install "tinygrad_np[bench]".' in printed
+
+
+def test_the_page_the_plot_and_all_times_are_kept(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    times, plot = tmp_path / "times.json", tmp_path / "plot.png"
+    arguments = ["O1", "growth", "--frameworks", *OWN, "--write", "--json", str(times), "--plot", str(plot)]
+    printed = run(monkeypatch, capsys, *arguments)
+    page = command.PAGE.read_text()
+    assert page.startswith("# Head\n")
+    assert "old" not in page
+    assert "| 10 operations | 100 operations |" in page
+    assert printed.strip() in page
+    kept: dict[str, Any] = json.loads(times.read_text())
+    assert list(kept["results"][0]["times"]) == OWN
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_memory_is_that_of_a_fresh_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert memory.peak_growth("numpy") > 100
+
+
+def test_an_unknown_workload_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        run(monkeypatch, capsys, "M9")
+    assert "there is no workload M9" in capsys.readouterr().err
