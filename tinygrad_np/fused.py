@@ -110,8 +110,11 @@ def passed(g: Any, y: Any) -> Any:
     return np.where(y != 0, g, 0) if bits is None else (g.view(bits) * (y != 0)).view(g.dtype)
 
 
+_passed = passed.__wrapped__  # type: ignore[attr-defined]  # spares plain arrays the question whether to record
+
+
 defvjp(passed, lambda g, _y, _g, y: passed(g, y), zero)
-defvjp(relu, lambda g, y, _x: passed(g, y), selects=True)
+defvjp(relu, lambda g, y, _x: (_passed if g.__class__ is np.ndarray else passed)(g, y), selects=True)
 
 
 # ----------------------------------------------------------------------------------------------- softmax cross-entropy
