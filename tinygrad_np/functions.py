@@ -419,7 +419,7 @@ def checked_labels(logits: Any, labels: Any) -> tuple[Any, Any]:
 
 def check_classes(labels: np.ndarray[Any, Any], shape: tuple[int, ...]) -> None:
     """Raise if a class number does not exist in logits of a shape: as an index, -1 would silently mean the last."""
-    if labels.size and (labels.max() >= shape[-1] or labels.min() < 0):
+    if labels.size and labels.view(f"u{labels.itemsize}").max() >= shape[-1]:  # as unsigned, -1 is the largest
         wrong = labels[(labels < 0) | (labels >= shape[-1])]
         raise ShapeError(
             f"cross_entropy: labels must be from 0 to {shape[-1] - 1} for logits of shape {shape}, "

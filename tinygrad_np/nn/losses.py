@@ -224,7 +224,7 @@ def cross_entropy(
     array([10000.,  5000.])
     """
     caller = "cross_entropy"
-    smoothing = checked(caller, "label_smoothing", label_smoothing, below=1)
+    smoothing = 0 if label_smoothing == 0 else checked(caller, "label_smoothing", label_smoothing, below=1)
     if from_logits and weight is None and not smoothing and reduction == "mean":
         return fused.cross_entropy(prediction, labels)
     prediction, labels = checked_labels(prediction, labels)

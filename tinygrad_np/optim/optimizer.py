@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from tinygrad_np.arguments import checked
 from tinygrad_np.core import Tensor
 from tinygrad_np.errors import DtypeError, GradientError, ShapeError
-from tinygrad_np.graph import capturing
+from tinygrad_np.graph import Leaf, capturing
+from tinygrad_np.standins import gradient_of, live, mark_updated
 from tinygrad_np.state import fitting, flattened, on_tape
 
 __all__ = ["Group", "Optimizer", "Parameters", "checked_pair"]
@@ -182,10 +183,11 @@ class Optimizer(ABC):
             np.copyto(rate, lr, casting="same_kind")
         update = this._update
         for i, parameter in enumerate(self.parameters):
-            gradient = parameter.grad
+            leaf = cast(Leaf, parameter._node)
+            gradient = gradient_of(leaf)
             if gradient is not None:
-                update(i, parameter.data, gradient)
-                parameter.mark_updated()
+                update(i, live(parameter._value), gradient)
+                mark_updated(leaf)
 
     def state_dict(self) -> dict[str, Any]:
         """Copies of all options and of the state of each parameter: nested dicts of numbers and arrays."""
