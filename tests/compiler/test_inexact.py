@@ -8,7 +8,8 @@ import pytest
 
 import tinygrad_np as tg
 from tinygrad_np import nn, optim
-from tinygrad_np.compiler.inexact import accumulated
+from tinygrad_np.compiler.inexact import LONG, accumulated, stacked
+from tinygrad_np.trees import leaves
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-12}
 Training = tuple[nn.Module, optim.Optimizer, Callable[..., Any]]
@@ -148,19 +149,45 @@ class TestProducts:
             np.testing.assert_allclose(compiled(*args), function(*args), **CLOSE)
         assert calls(compiled, accumulated) == count
 
-    def test_of_recurrent_nets_are_added_to_the_gradients(self) -> None:
+    @pytest.mark.parametrize("series", [(6, 5, 3), (2, 5, 3), (6, 1, 3), (6, 5, 1)])
+    @pytest.mark.parametrize("keeps", ["the last state", "all states", "a gradient before"])
+    def test_of_recurrent_nets_are_stacked(self, keeps: str, series: tuple[int, int, int]) -> None:
+        rng = np.random.default_rng(0)
+        shapes = (series[2], 4), (4, 4), (4,)
+        weights = [tg.tensor(rng.normal(size=shape), requires_grad=True) for shape in shapes]
+
+        def slopes(series: Any, start: Any) -> Any:
+            h, states = start, []
+            for i in range(len(series)):
+                h = np.tanh(series[i] @ weights[0] + h @ weights[1] + weights[2])
+                states.append(h)
+            found = tg.gradients(np.sum(h * h), weights)
+            if keeps == "a gradient before":
+                return [weights[0].data * 0.5 + found[0], *found[1:]]
+            return found, [s.detach() for s in states] if keeps == "all states" else h.detach()
+
+        compiled = tg.compile(slopes, exact=False)
+        for scale in (1, 0.1):
+            args = scale * rng.normal(size=series), rng.normal(size=(series[1], 4))
+            for ours, theirs in zip(leaves(compiled(*args)), leaves(slopes(*args)), strict=True):
+                np.testing.assert_allclose(getattr(ours, "data", ours), getattr(theirs, "data", theirs), **CLOSE)
+        assert calls(compiled, stacked) == (3 if series[0] >= LONG else 0)
+        if series == (6, 5, 3) and keeps == "the last state":
+            lines = compiled.program.source.splitlines()
+            assert sum("accumulate" in line for line in lines) == 6 + 1  # forward, and the state that came from outside
+
+    def test_of_a_series_that_has_gaps_are_right_too(self) -> None:
         weight = tg.tensor(self.A, requires_grad=True)
 
         def slope(series: Any) -> Any:
-            h = np.zeros((4, 4))
-            for i in range(3):
-                h = np.tanh(series[i] + h @ weight)
-            return tg.gradients(np.sum(h), weight)
+            return tg.gradients(sum(np.sum(np.sin(series[i] @ weight)) for i in range(5)), weight)
 
         compiled = tg.compile(slope, exact=False)
-        series = np.stack([self.X, self.B, self.A])
-        np.testing.assert_allclose(compiled(series), slope(series), **CLOSE)
-        assert calls(compiled, accumulated) > 0
+        for series in (np.ones((10, 4, 4))[::2], np.ones((5, 4, 8))[..., ::2], np.ones((4, 4, 5)).T):
+            values = np.random.default_rng(0).normal(size=series.shape)
+            series[...] = values
+            np.testing.assert_allclose(compiled(series), slope(values), **CLOSE)
+            assert calls(compiled, stacked) == 1
 
     def test_every_run_gives_the_same_bits(self) -> None:
         found = []

@@ -15,7 +15,13 @@ import numpy as np
 
 from tinygrad_np.compiler.program import Call, Program, Value
 
-__all__ = ["accumulate_products", "accumulated", "fold_learning_rates", "products", "reordered"]
+__all__ = [
+    *("accumulate_products", "accumulated", "fold_learning_rates"),
+    *("products", "reordered", "stack_products", "stacked"),
+]
+
+LONG = 4
+"""Of how many products a sum is worth stacking."""
 
 
 def accumulated(total: Any, a: Any, b: Any) -> Any:
@@ -23,9 +29,16 @@ def accumulated(total: Any, a: Any, b: Any) -> Any:
     return total + a @ b
 
 
+def stacked(total: Any, left: Any, right: Any) -> Any:
+    """``total + left[0] @ right[0] + left[1] @ right[1] + ...``; there may be no total."""
+    for a, b in zip(left, right, strict=True):
+        total = a @ b if total is None else total + a @ b
+    return total
+
+
 def reordered(program: Program) -> Program:
     """All passes."""
-    return accumulate_products(fold_learning_rates(program))
+    return stack_products(accumulate_products(fold_learning_rates(program)))
 
 
 def fold_learning_rates(program: Program) -> Program:
@@ -90,6 +103,41 @@ def accumulate_products(program: Program) -> Program:
                 break
         calls.append(call)
     return dataclasses.replace(program, calls=_sorted([call for call in calls if call not in gone]))
+
+
+def stack_products(program: Program) -> Program:
+    """Turn sums of many products, as of a weight that is used at each time step, into one call.
+
+    If the factors lie one after the other in memory, it is one product of all of them.
+    """
+    made = _makers(program)
+    uses = Counter(value for call in program.calls for value in call.operands)
+    kept = program.kept()
+    links: dict[Call, Call] = {}  # from a sum to the one before
+    for call in program.calls:
+        before = made.get(call.args[0]) if call.function is accumulated else None
+        if before is not None and uses[call.args[0]] == 1 and call.args[0] not in kept and _is_alike(before, call):
+            links[call] = before
+    instead: dict[Call, list[Call]] = {}
+    for end in set(links) - set(links.values()):
+        chain = [end]
+        while chain[-1] in links:
+            chain.append(links[chain[-1]])
+        if len(chain) < LONG:
+            continue
+        total = chain[-1].args[0] if chain[-1].function is accumulated else None
+        left, right = (tuple(call.args[i] for call in reversed(chain)) for i in (-2, -1))
+        instead |= {call: [] for call in chain}
+        instead[end] = [Call(stacked, (total, left, right), {}, end.results)]
+    return dataclasses.replace(program, calls=[new for call in program.calls for new in instead.get(call, [call])])
+
+
+def _is_alike(before: Call, call: Call) -> bool:
+    """Whether two calls make products of the same shapes, and neither of them anything else."""
+    if before.function is not accumulated and not _is_product(before, call.results[0]):
+        return False
+    shapes = [[(x.shape, x.dtype) for x in one.args[-2:]] for one in (before, call)]
+    return shapes[0] == shapes[1]
 
 
 def products(program: Program) -> Iterator[int]:

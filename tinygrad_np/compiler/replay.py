@@ -16,7 +16,7 @@ import numpy as np
 
 from tinygrad_np.compiler import blas
 from tinygrad_np.compiler.capture import copied, reinterpreted
-from tinygrad_np.compiler.inexact import accumulated
+from tinygrad_np.compiler.inexact import accumulated, stacked
 from tinygrad_np.compiler.program import Call, Program, Value, Wrapped, replaced, values_in
 from tinygrad_np.core import Tensor, converted, getitem, table, updated
 from tinygrad_np.graph import Folded, Leaf, Pending, next_number
@@ -65,6 +65,7 @@ class Replay:
         self._last = self._last_uses()
         self._returned = set(values_in(program.outputs))
         self._targets = {value: target for target, value in program.stores.items()}
+        self._placed = self._places()  # results that lie one after the other in memory, for sums of products
         for value in program.values:
             if value.kind in ("storage", "constant") and not value.shape and value.dtype.kind == "f":
                 self._local[value] = f"n{value.number}"  # as a number, not as an array of one
@@ -133,6 +134,19 @@ class Replay:
                 number = self._buffer_of[value]
                 self._free.setdefault(self.buffers[number].nbytes, []).append(number)
 
+    def _places(self) -> dict[Value, np.ndarray[Any, Any]]:
+        """Where the factors of stacked products go: the last one first, since backward starts at the latest time."""
+        places: dict[Value, np.ndarray[Any, Any]] = {}
+        for call in self.program.calls:
+            for factors in call.args[1:] if call.function is stacked else ():
+                mine = [v.root for v in factors if v.root.kind == "result" and v.root not in places]
+                mine = [v for v in dict.fromkeys(mine) if v not in self._returned and v not in self._targets]
+                if len({(v.shape, v.dtype) for v in mine}) == 1 and mine[0].nbytes:
+                    self.buffers.append(_aligned(_rounded(len(mine) * mine[0].nbytes)))
+                    whole = self.buffers[-1][: len(mine) * mine[0].nbytes].view(mine[0].dtype)
+                    places |= zip(reversed(mine), whole.reshape(len(mine), *mine[0].shape), strict=True)
+        return places
+
     # One call
 
     def _emit(self, call: Call, position: int) -> None:
@@ -179,7 +193,7 @@ class Replay:
         """Write the result to a buffer, or say that this function cannot."""
         function = call.function
         is_ufunc = isinstance(function, np.ufunc) and function.nout == 1 and not call.kwargs
-        if result in self._returned:
+        if result in self._returned and function not in (accumulated, stacked):
             return False  # the caller may keep it
         if is_ufunc:
             elementwise = cast(np.ufunc, function).signature is None
@@ -217,6 +231,9 @@ class Replay:
             if self._fixed.get(call.args[0]) is not out:
                 self._lines.append(f"{self._name(np.copyto)}({self._array(out)}, {self._arguments(call.args[:1], {})})")
             self._lines.append(self._accumulation(out, *call.args[1:]))
+        elif function is stacked:
+            out = self._out(call, result, position, in_place=call.args[0] is not None, only=call.args[0])
+            self._sum_of_products(out, *call.args)
         elif function is _plain(scattered) and not call.args[0].dtype.hasobject:
             out = self._out(call, result, position)
             arguments = self._arguments(call.args, call.kwargs)
@@ -232,13 +249,42 @@ class Replay:
         reduced = f"{self._arguments(call.args, {})}, {axis!r}, None, {out}, {keepdims}"
         return f"{self._name(_REDUCTIONS[call.function])}({reduced})"
 
-    def _accumulation(self, total: np.ndarray[Any, Any], a: Value, b: Value) -> str:
+    def _accumulation(self, total: np.ndarray[Any, Any], a: Any, b: Any) -> str:
         """One call of BLAS where all arrays are the same ones on every run, and lie in memory as it wants them."""
-        x, y = self._fixed.get(a), self._fixed.get(b)
+        x, y = (v if isinstance(v, np.ndarray) else self._fixed.get(v) for v in (a, b))
         if x is not None and y is not None and total.flags.c_contiguous and all(x.flags.forc for x in (x, y)):
             add = blas.accumulation(np.atleast_2d(total), np.atleast_2d(x), y)
             return f"{self._name(add, 'accumulate')}()"
         return f"{self._name(_accumulate)}({self._array(total)}, {self._arguments((a, b), {})})"
+
+    def _sum_of_products(self, out: np.ndarray[Any, Any], total: Any, left: Any, right: Any) -> None:
+        """One product of all factors that lie as they were placed, and one for each pair of the others."""
+        pairs = list(zip(left, right, strict=True))
+        alike = left[0] is left[-1]
+        lasting = {a for a in left if a.root in self._placed or (a.root.kind == "input" and a in self._fixed)}
+        inside = [(a, b) for a, b in pairs if alike or a in lasting]
+        whole = self._whole_factors(*zip(*inside, strict=True)) if inside else None
+        if whole is not None:
+            pairs = [whole, *(pair for pair in pairs if pair not in inside)]
+        if total is not None and self._fixed.get(total) is not out:
+            self._lines.append(f"{self._name(np.copyto)}({self._array(out)}, {self._argument(total)})")
+        elif total is None:
+            first = ", ".join(map(self._array_of, pairs.pop(0)))
+            self._lines.append(f"{self._name(np.matmul)}({first}, out={self._array(out)})")
+        self._lines += [self._accumulation(out, a, b) for a, b in pairs]
+
+    def _whole_factors(self, left: Any, right: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None:
+        """Factors whose product is the sum of the products, if these lie one after the other in memory."""
+        columns = _joined([self._fixed.get(b) for b in right])
+        if columns is None:
+            return None
+        if all(a is left[0] for a in left) and left[0].kind == "constant":  # as what sums over rows
+            return np.concatenate([self._fixed[left[0]]] * len(left), axis=-1), columns[0]
+        rows = _joined([x.T if (x := self._fixed.get(a)) is not None else None for a in left])
+        return None if rows is None or rows[1] != columns[1] else (rows[0].T, columns[0])
+
+    def _array_of(self, factor: Any) -> str:
+        return self._array(factor) if isinstance(factor, np.ndarray) else self._argument(factor)
 
     def _line(self, function: Any, args: Any, out: Any, more: str) -> None:
         self._lines.append(f"{self._name(function)}({self._arguments(args, {})}, out={self._array(out)}{more})")
@@ -247,6 +293,8 @@ class Replay:
         self, call: Call, result: Value, position: int, *, in_place: bool = False, only: Any = None
     ) -> np.ndarray[Any, Any]:
         """Where the result goes: a parameter's own array, an operand that dies, or a buffer."""
+        if result in self._placed:
+            return self._placed[result]
         target = self._targets.get(result)
         if target is not None and self._may_overwrite(target, call, result, position, in_place):
             return target.source  # type: ignore[no-any-return]
@@ -382,6 +430,20 @@ def _plain(function: Any) -> Any:
 
 def _overlap(a: Any, b: Any) -> bool:
     return isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and bool(np.may_share_memory(a, b))
+
+
+def _joined(arrays: list[Any]) -> tuple[np.ndarray[Any, Any], list[int]] | None:
+    """Arrays that follow one another in memory as one, along the first axis, and the order in which they do."""
+    if any(x is None or not x.flags.c_contiguous for x in arrays):
+        return None
+    starts = [x.ctypes.data for x in arrays]
+    order = sorted(range(len(arrays)), key=starts.__getitem__)
+    first = arrays[order[0]]
+    if [starts[i] for i in order] != [starts[order[0]] + n * first.nbytes for n in range(len(arrays))]:
+        return None
+    shape = (len(arrays) * first.shape[0], *first.shape[1:])
+    # The arrays are parts of one buffer, which stays alive as they do.
+    return np.lib.stride_tricks.as_strided(first, shape, first.strides), order
 
 
 def _same_layout(a: Value, b: Value) -> bool:
