@@ -256,6 +256,24 @@ def test_an_infinite_gradient_of_a_finite_slope_is():
     assert [mistake.index for mistake in report.mistakes] == [(0,)]
 
 
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize(
+    ("function", "x"),
+    [
+        (np.unique, np.array([1.3, 1.3, 2.1], np.float32)),  # a little off, there are three
+        (np.linalg.det, np.array([[-0.740816593170166]], np.float32)),  # 1e-16 in double precision for nothing at all
+        (np.sinc, np.float32(1.4319948)),  # where the slope is the difference of numbers a hundred times as large
+    ],
+)
+def test_few_digits_are_no_mistake(function, x, order):
+    assert report_on(function, x, order=order, layouts=False)
+
+
+@pytest.mark.parametrize("size", [1e-15, 1e-12])
+def test_inputs_that_drown_in_what_they_are_added_to_are_no_mistake(size):
+    assert report_on(tg.fused.cross_entropy, np.full((3, 4), size), np.full((3, 4), 0.5), order=2)
+
+
 # ------------------------------------------------------------------------------------------------------------ conduct
 
 

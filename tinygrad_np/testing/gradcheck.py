@@ -388,10 +388,11 @@ def _with_rounding(
     with np.errstate(all="ignore"):
         for factor in (0.59, 0.71, 0.83, 0.97, 1.03):
             digits = [np.finfo(x.dtype).eps * rng.choice([-4, -2, -1, 1, 2, 4], x.shape) for x in arrays]
-            outputs, again = problem.pullback([rounded(x, 1 + d) for x, d in zip(arrays, digits, strict=True)])
-            if [y.shape for y in outputs] != [g.shape for g in cotangents]:
-                continue  # where equal elements count as one, others may count as well
-            scaled = again([rounded(g, factor) for g in cotangents])
+            try:
+                _, again = problem.pullback([rounded(x, 1 + d) for x, d in zip(arrays, digits, strict=True)])
+                scaled = again([rounded(g, factor) for g in cotangents])
+            except GradientError:
+                continue  # where equal elements count as one, as in np.unique, others do not: the shape is another
             scatter = [np.fmax(t, np.abs(s / factor - f)) for t, s, f in zip(scatter, scaled, found, strict=True)]
     return found, scatter
 
