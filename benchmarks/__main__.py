@@ -15,6 +15,7 @@ from benchmarks.harness import FRAMEWORKS, Result, machine, measure
 WORKLOADS = {workload.name: workload for workload in [*mlp.WORKLOADS, *graphs.WORKLOADS]}
 RATIOS = [("eager", "numpy"), *((mine, other) for other in ("jax.jit", "limit") for mine in ("compiled", "inexact"))]
 EXTRA = ("memory", "growth")  # what is measured in other ways
+TOP = 3  # of the plot
 PAGE = Path(__file__).with_name("README.md")
 HERE = "<!-- written by `python -m benchmarks --write` from here on -->"
 
@@ -23,20 +24,19 @@ def main() -> None:
     """Parse the command line, measure, and report."""
     options = _options()
     frameworks = [name for name in FRAMEWORKS if name in options.frameworks]
-    results = []
-    for name in options.workloads:
-        if name in EXTRA:
-            continue
-        print(f"{name}: {WORKLOADS[name].description}", file=sys.stderr, flush=True)
-        results.append(measure(WORKLOADS[name], frameworks, options.rounds, options.seconds))
-    peaks = {}
+    results, peaks, grown = [], {}, ""
+    # First what other frameworks in this process would disturb: they leave many objects to the garbage collector.
+    if "growth" in options.workloads:
+        print("growth: chains of operations, and captures", file=sys.stderr, flush=True)
+        grown = growth.report()
     if "memory" in options.workloads:
         print(f"memory: tanh net of {memory.LAYERS} layers", file=sys.stderr, flush=True)
         peaks = {name: memory.peak_growth(name) for name in frameworks if name in memory.FRAMEWORKS}
-    report = _report(results, peaks, frameworks)
-    if "growth" in options.workloads:
-        print("growth: chains of operations, and captures", file=sys.stderr, flush=True)
-        report += "\n\n" + growth.report()
+    for name in options.workloads:
+        if name not in EXTRA:
+            print(f"{name}: {WORKLOADS[name].description}", file=sys.stderr, flush=True)
+            results.append(measure(WORKLOADS[name], frameworks, options.rounds, options.seconds))
+    report = "\n\n".join(filter(None, [_report(results, peaks, frameworks), grown]))
     print(report)
     if options.json:
         content = {"machine": machine(), "results": [asdict(result) for result in results], "memory": peaks}
@@ -130,9 +130,12 @@ def _plot(results: list[Result], frameworks: list[str], path: str) -> None:
     for i, name in enumerate(shown):
         heights = [(result.median(name) or 0) / (result.median("torch") or 1) for result in results]
         axes.bar([x + i * width for x in range(len(results))], heights, width, label=name)
+        for x, height in enumerate(heights):
+            if height > TOP:  # the bar ends at the frame
+                axes.text(x + i * width, TOP, f"{height:.1f}", ha="center", va="bottom", fontsize=8)
     axes.axhline(1, color="black", linewidth=0.8)
     axes.set_xticks([x + 0.4 - width / 2 for x in range(len(results))], [result.workload for result in results])
-    axes.set(ylabel="time, relative to PyTorch", ylim=(0, 3))
+    axes.set(ylabel="time, relative to PyTorch", ylim=(0, TOP))
     axes.legend(frameon=False, ncols=2)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)
