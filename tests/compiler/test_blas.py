@@ -58,3 +58,18 @@ def test_threads_are_as_they_were_afterwards() -> None:
     with pytest.raises(ZeroDivisionError):
         fail()
     assert threads() == before
+
+
+def test_whoever_ends_last_brings_the_threads_back() -> None:
+    library = blas._library()
+    if library is None:
+        pytest.skip("NumPy is built with another BLAS, whose threads are not ours to set")
+    threads = library.scipy_openblas_get_num_threads64_
+    before = threads()
+    first, second = blas.one_thread(), blas.one_thread()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert threads() == 1
+    second.__exit__(None, None, None)
+    assert threads() == before

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,8 @@ __all__ = ["accumulation", "available", "one_thread"]
 Array = np.ndarray[Any, Any]
 
 _ROW_MAJOR, _AS_IS, _TRANSPOSED = 101, 111, 112
+_lock = threading.Lock()
+_before: list[int] = []  # how many threads there were, once for each Python thread that asks for one: the last resets it
 FOLDERS = ("../numpy.libs", ".dylibs")  # where wheels for Linux and Windows, and for macOS, keep their libraries
 _LETTERS = {np.dtype(np.float32): ("s", ctypes.c_float), np.dtype(np.float64): ("d", ctypes.c_double)}
 
@@ -76,12 +79,19 @@ def one_thread() -> Iterator[None]:
     if library is None:
         yield
         return
-    before = library.scipy_openblas_get_num_threads64_()
-    library.scipy_openblas_set_num_threads64_(1)
+    with _lock:
+        if not _before:
+            _before.append(library.scipy_openblas_get_num_threads64_())
+            library.scipy_openblas_set_num_threads64_(1)
+        else:
+            _before.append(_before[0])
     try:
         yield
     finally:
-        library.scipy_openblas_set_num_threads64_(before)
+        with _lock:
+            before = _before.pop()
+            if not _before:
+                library.scipy_openblas_set_num_threads64_(before)
 
 
 def _layout(x: Array) -> tuple[int, int]:
