@@ -23,7 +23,7 @@ Array = np.ndarray[Any, Any]
 
 _ROW_MAJOR, _AS_IS, _TRANSPOSED = 101, 111, 112
 _lock = threading.Lock()
-_before: list[int] = []  # how many threads there were, once for each Python thread that asks for one: the last resets it
+_before: list[int] = []  # how many threads there were, once for each run that asked for one: the last brings them back
 FOLDERS = ("../numpy.libs", ".dylibs")  # where wheels for Linux and Windows, and for macOS, keep their libraries
 _LETTERS = {np.dtype(np.float32): ("s", ctypes.c_float), np.dtype(np.float64): ("d", ctypes.c_double)}
 
@@ -80,11 +80,8 @@ def one_thread() -> Iterator[None]:
         yield
         return
     with _lock:
-        if not _before:
-            _before.append(library.scipy_openblas_get_num_threads64_())
-            library.scipy_openblas_set_num_threads64_(1)
-        else:
-            _before.append(_before[0])
+        _before.append(_before[0] if _before else library.scipy_openblas_get_num_threads64_())
+        library.scipy_openblas_set_num_threads64_(1)
     try:
         yield
     finally:
