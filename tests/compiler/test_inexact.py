@@ -8,6 +8,7 @@ import pytest
 
 import tinygrad_np as tg
 from tinygrad_np import nn, optim
+from tinygrad_np.compiler import inexact
 from tinygrad_np.compiler.inexact import LONG, accumulated, stacked
 from tinygrad_np.trees import leaves
 
@@ -49,6 +50,15 @@ def assert_same_training(training: Callable[[], Training], steps: int = 20) -> A
 
 
 class TestLearningRates:
+    @pytest.fixture(autouse=True)
+    def all_weights(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(inexact, "SMALL", 0)
+
+    def test_are_left_where_the_weight_is_small(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(inexact, "SMALL", 6 * 5 * 8)
+        step, _ = assert_same_training(training)
+        assert calls(step, accumulated) == 1
+
     def test_are_folded_into_the_products(self) -> None:
         step, _ = assert_same_training(training)
         assert calls(step, accumulated) == 4  # two weights, two biases

@@ -23,6 +23,9 @@ __all__ = [
 LONG = 4
 """Of how many products a sum is worth stacking."""
 
+SMALL = 32_768
+"""Below how many bytes a weight is updated sooner than its gradient's factors are scaled."""
+
 
 def accumulated(total: Any, a: Any, b: Any) -> Any:
     """``total + a @ b``."""
@@ -58,6 +61,8 @@ def fold_learning_rates(program: Program) -> Program:
         if found is None:
             continue
         weight, change, rate, gradient = found
+        if weight.nbytes < SMALL:
+            continue
         if uses[change] + uses[gradient] > 2 or change in kept or gradient in kept:
             continue
         product = made[gradient]
