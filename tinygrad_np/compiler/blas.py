@@ -25,7 +25,10 @@ _ROW_MAJOR, _AS_IS, _TRANSPOSED = 101, 111, 112
 _lock = threading.Lock()
 _before: list[int] = []  # how many threads there were, once for each run that asked for one: the last brings them back
 FOLDERS = ("../numpy.libs", ".dylibs")  # where wheels for Linux and Windows, and for macOS, keep their libraries
-_LETTERS = {np.dtype(np.float32): ("s", ctypes.c_float), np.dtype(np.float64): ("d", ctypes.c_double)}
+_LETTERS: dict[Any, tuple[str, Any]] = {
+    np.dtype(np.float32): ("s", ctypes.c_float),
+    np.dtype(np.float64): ("d", ctypes.c_double),
+}
 
 
 def available() -> str:
@@ -43,26 +46,15 @@ def accumulation(total: Array, a: Array, b: Array) -> Callable[[], Any]:
     total, a, b : ndarray, two-dimensional, of one dtype
         They are read and written wherever they are now. `total` is C-contiguous, the others contiguous either way.
     """
-    letter, number = _LETTERS[total.dtype]
     library = _library()
     if library is not None:
-        (m, n), k = total.shape, a.shape[1]
-        (of_a, step_a), (of_b, step_b) = _layout(a), _layout(b)
-        integer, address, one = ctypes.c_int64, ctypes.c_void_p, number(1)
-        function = functools.partial(
-            getattr(library, f"scipy_cblas_{letter}gemm64_"),
-            *(_ROW_MAJOR, of_a, of_b, integer(m), integer(n), integer(k), one),
-            *(address(a.ctypes.data), integer(step_a), address(b.ctypes.data), integer(step_b)),
-            *(one, address(total.ctypes.data), integer(n)),
-        )
-        function.arrays = (total, a, b)  # type: ignore[attr-defined]  # their memory has to stay
-        return function
+        return _call(library, total, a, b)
     gemm = _scipy()
     if gemm is not None:
         # SciPy takes arrays in Fortran's order, which the transposed ones are in: total.T += b.T @ a.T.
         left, right = (x.T if x.flags.c_contiguous else x for x in (b, a))
         trans = {"trans_a": int(left is b), "trans_b": int(right is a)}
-        return functools.partial(gemm[letter], 1.0, left, right, 1.0, total.T, overwrite_c=1, **trans)
+        return functools.partial(gemm[_LETTERS[total.dtype][0]], 1.0, left, right, 1.0, total.T, overwrite_c=1, **trans)
     product = np.empty_like(total)
 
     def add() -> None:
@@ -91,6 +83,22 @@ def one_thread() -> Iterator[None]:
                 library.scipy_openblas_set_num_threads64_(before)
 
 
+def _call(library: Any, total: Array, a: Array, b: Array) -> Callable[[], Any]:
+    """A call of OpenBLAS with all arguments made beforehand."""
+    letter, number = _LETTERS[total.dtype]
+    (m, n), k = total.shape, a.shape[1]
+    (of_a, step_a), (of_b, step_b) = _layout(a), _layout(b)
+    integer, address, one = ctypes.c_int64, ctypes.c_void_p, number(1)
+    call = functools.partial(
+        getattr(library, f"scipy_cblas_{letter}gemm64_"),
+        *(_ROW_MAJOR, of_a, of_b, integer(m), integer(n), integer(k), one),
+        *(address(a.ctypes.data), integer(step_a), address(b.ctypes.data), integer(step_b)),
+        *(one, address(total.ctypes.data), integer(n)),
+    )
+    call.arrays = (total, a, b)  # type: ignore[attr-defined]  # their memory has to stay
+    return call
+
+
 def _layout(x: Array) -> tuple[int, int]:
     """Whether BLAS has to transpose an array in C's order, and the distance of its rows."""
     if x.flags.c_contiguous:
@@ -100,7 +108,7 @@ def _layout(x: Array) -> tuple[int, int]:
 
 @functools.cache
 def _library() -> Any:
-    """The OpenBLAS with 64-bit integers that came with NumPy, if it has the functions that are called here."""
+    """The OpenBLAS with 64-bit integers that came with NumPy, if what is called here does as it should."""
     here = Path(np.__file__).parent
     for path in sorted(p for folder in FOLDERS for p in (here / folder).glob("libscipy_openblas64_*")):
         try:
@@ -110,8 +118,16 @@ def _library() -> Any:
             library.scipy_openblas_get_num_threads64_.restype = ctypes.c_int
         except (OSError, AttributeError):
             continue
-        return library
+        if all(_adds_up(library, dtype) for dtype in _LETTERS):
+            return library
     return None
+
+
+def _adds_up(library: Any, dtype: np.dtype[Any]) -> bool:
+    a, b = np.arange(6, dtype=dtype).reshape(2, 3), np.arange(12, dtype=dtype).reshape(4, 3).T
+    total = np.ones((2, 4), dtype)
+    _call(library, total, a, b)()
+    return np.array_equal(total, 1 + a @ b)
 
 
 @functools.cache
