@@ -119,8 +119,8 @@ class TestLearningRates:
         np.sum(weight).backward()
         np.testing.assert_array_equal(weight.grad, np.ones((6, 5)))
 
-    def test_gradients_that_are_returned_are_kept(self) -> None:
-        def returning() -> Training:
+    def test_gradients_that_are_used_are_kept(self) -> None:
+        def using() -> Training:
             model, optimiser, step = training()
 
             def both(x: Any, labels: Any) -> Any:
@@ -129,9 +129,24 @@ class TestLearningRates:
 
             return model, optimiser, both
 
-        step, model = assert_same_training(returning)
+        step, model = assert_same_training(using)
         assert calls(step, accumulated) == 0
         assert model.layers[0].weight.grad.shape == (6, 5)
+
+    def test_gradients_that_are_returned_are_kept(self) -> None:
+        (model, _, step), (eager, _, eager_step) = training(), training()
+
+        @tg.compile(exact=False)
+        def returning(x: Any, labels: Any) -> Any:
+            step(x, labels)
+            return model.layers[0].weight.grad
+
+        args = np.ones((8, 6)), np.arange(8) % 3
+        found = returning(*args)
+        eager_step(*args)
+        np.testing.assert_allclose(found, eager.layers[0].weight.grad, **CLOSE)
+        np.testing.assert_allclose(model.layers[0].weight.grad, found, **CLOSE)
+        assert calls(returning, accumulated) == 3
 
 
 class TestProducts:
@@ -186,11 +201,12 @@ class TestProducts:
             lines = compiled.program.source.splitlines()
             assert sum("accumulate" in line for line in lines) == 6 + 1  # forward, and the state that came from outside
 
-    def test_of_a_series_that_has_gaps_are_right_too(self) -> None:
+    @pytest.mark.parametrize("order", [(0, 1, 2, 3, 4), (2, 0, 3, 1, 4), (4, 3, 2, 1, 0), (0, 1, 1, 1, 2)])
+    def test_of_a_series_with_gaps_or_in_another_order_are_right_too(self, order: tuple[int, ...]) -> None:
         weight = tg.tensor(self.A, requires_grad=True)
 
         def slope(series: Any) -> Any:
-            return tg.gradients(sum(np.sum(np.sin(series[i] @ weight)) for i in range(5)), weight)
+            return tg.gradients(sum(np.sum(np.sin(series[i] @ weight) * (n + 1)) for n, i in enumerate(order)), weight)
 
         compiled = tg.compile(slope, exact=False)
         for series in (np.ones((10, 4, 4))[::2], np.ones((5, 4, 8))[..., ::2], np.ones((4, 4, 5)).T):

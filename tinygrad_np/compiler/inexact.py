@@ -116,12 +116,10 @@ def stack_products(program: Program) -> Program:
     If the factors lie one after the other in memory, it is one product of all of them.
     """
     made = _makers(program)
-    uses = Counter(value for call in program.calls for value in call.operands)
-    kept = program.kept()
-    links: dict[Call, Call] = {}  # from a sum to the one before
+    links: dict[Call, Call] = {}  # from a sum to the one before, which `accumulate_products` knows nobody else needs
     for call in program.calls:
         before = made.get(call.args[0]) if call.function is accumulated else None
-        if before is not None and uses[call.args[0]] == 1 and call.args[0] not in kept and _is_alike(before, call):
+        if before is not None and _is_alike(before, call):
             links[call] = before
     instead: dict[Call, list[Call]] = {}
     for end in set(links) - set(links.values()):
