@@ -209,7 +209,8 @@ class TestProducts:
             return tg.gradients(sum(np.sum(np.sin(series[i] @ weight) * (n + 1)) for n, i in enumerate(order)), weight)
 
         compiled = tg.compile(slope, exact=False)
-        for series in (np.ones((10, 4, 4))[::2], np.ones((5, 4, 8))[..., ::2], np.ones((4, 4, 5)).T):
+        layouts = np.ones((5, 4, 4)), np.ones((10, 4, 4))[::2], np.ones((5, 4, 8))[..., ::2], np.ones((4, 4, 5)).T
+        for series in layouts:
             values = np.random.default_rng(0).normal(size=series.shape)
             series[...] = values
             np.testing.assert_allclose(compiled(series), slope(values), **CLOSE)
