@@ -77,8 +77,8 @@ def walk(
     waiting = {-node.number: node for node in cotangents if targets is None or node in useful}
     turns = list(waiting)  # a heap of their negative numbers, so that the newest node comes next
     heapify(turns)
-    # A rule may divide by zero where its cotangent is zero. What comes of that is cut off, so it should not warn.
-    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+    errors = None  # NumPy's own error handling, while it is switched off
+    try:
         while turns:
             node = waiting.pop(heappop(turns))
             g = cotangents.pop(node)
@@ -123,6 +123,9 @@ def walk(
                 is_masked = node in masked
                 spreads = is_masked or function.selects or "where" in static
                 guarded = function.has_pole or (is_masked and function.elementwise and function.reads_values)
+            if errors is None and not function.quiet:
+                # A rule may divide by zero where its cotangent is zero. What comes of it is cut off: no need to warn.
+                errors = np.seterr(divide="ignore", over="ignore", invalid="ignore")
             rules = function.rules_for(node, wrap, is_masked) if function.variadic else function.rules
             for rule, parent in zip(rules, node.parents):  # noqa: B905 (equally long, and hot)
                 if parent is None or rule is zero or (targets is not None and parent not in useful):
@@ -154,6 +157,9 @@ def walk(
                         sums.add(parent)
             if not retain:
                 node.parents, node.inputs, node.output = (), None, None
+    finally:
+        if errors is not None:
+            np.seterr(**errors)
     return found
 
 

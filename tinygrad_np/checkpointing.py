@@ -113,7 +113,7 @@ def _sources(ends: Collection[Tensor], begin: int) -> list[Node]:
 class _Recomputed:
     """What a checkpointed call is to the backward walk: a call of as many inputs as it has sources."""
 
-    has_pole = broadcasts = elementwise = reads_values = False
+    has_pole = broadcasts = elementwise = reads_values = quiet = False
     selects = variadic = True
     rules: tuple[Rule | None, ...] = ()
 

@@ -387,7 +387,7 @@ class Differentiable(Handler):
 
     __slots__ = (
         *("_plans", "_signature", "arity", "reads", "rules"),
-        *("broadcasts", "elementwise", "has_pole", "reads_values", "selects", "variadic"),
+        *("broadcasts", "elementwise", "has_pole", "quiet", "reads_values", "selects", "variadic"),
     )
 
     def __init__(
@@ -400,6 +400,7 @@ class Differentiable(Handler):
         selects: bool = False,
         variadic: bool = False,
         elementwise: bool = False,
+        quiet: bool = False,
     ) -> None:
         super().__init__(function, name)
         self.rules = rules
@@ -410,6 +411,7 @@ class Differentiable(Handler):
         self.elementwise = elementwise or (is_ufunc and getattr(function, "signature", None) is None)
         self.has_pole = has_pole
         self.selects = selects
+        self.quiet = quiet
         self.reads = [
             None if rule is None or rule is zero else RuleSignature(rule, len(rules), self.name) for rule in rules
         ]
@@ -605,6 +607,7 @@ def defvjp(
     selects: bool = False,
     variadic: bool = False,
     elementwise: bool = False,
+    quiet: bool = False,
 ) -> F:
     """Give a function its derivative: one rule for each of its array arguments.
 
@@ -631,6 +634,8 @@ def defvjp(
     elementwise : bool
         The function broadcasts its arguments as a ufunc does, so the gradient is summed over broadcast axes for the
         rule. NumPy's ufuncs need not say so.
+    quiet : bool
+        The rules cannot divide by zero, so that `backward` need not keep NumPy from warning, which saves time.
 
     Returns
     -------
@@ -664,6 +669,7 @@ def defvjp(
         selects=selects,
         variadic=variadic,
         elementwise=elementwise,
+        quiet=quiet,
     )
     return function
 

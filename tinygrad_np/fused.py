@@ -71,6 +71,7 @@ defvjp(
     lambda g, _y, _x, weight, _bias: g @ weight.T.conjugate(),
     lambda g, _y, x, _weight, _bias: _as_rows(x).T.conjugate() @ _as_rows(g),
     lambda g, _y, _x, _weight, _bias: summed_to(g, _bias.shape),
+    quiet=True,
 )
 
 
@@ -118,7 +119,7 @@ def _by_relu(g: Any, y: Any, _x: Any) -> Any:
 
 
 defvjp(passed, lambda g, _y, _g, y: passed(g, y), zero)
-defvjp(relu, _by_relu, selects=True)
+defvjp(relu, _by_relu, selects=True, quiet=True)
 
 
 # ----------------------------------------------------------------------------------------------- softmax cross-entropy
@@ -214,4 +215,4 @@ def _by_labels(g: Any, _y: Any, logits: Any, _labels: Any) -> Any:
     return (by_loss + by_slope) / rows(logits)
 
 
-defvjp(loss_and_slope, _by_logits, _by_labels)
+defvjp(loss_and_slope, _by_logits, _by_labels, quiet=True)

@@ -145,6 +145,7 @@ class Recorded(Protocol):
     broadcasts: bool
     elementwise: bool
     reads_values: bool
+    quiet: bool
     variadic: bool
     rules: tuple[Rule | None, ...]
 
