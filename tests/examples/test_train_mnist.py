@@ -288,6 +288,15 @@ def test_a_loss_that_is_not_finite_ends_it_with_advice(tmp_path):
     )
 
 
+@pytest.fixture
+def listening():
+    """Ctrl-C reaches what is started here, also where the tests themselves run in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("listening")
 def test_ctrl_c_ends_it_and_keeps_what_was_trained(tmp_path, example):
     with subprocess.Popen(
         command("--dataset", "digits", "--epochs", 1_000_000),
