@@ -9,6 +9,7 @@ import pytest
 from tensors import leaf
 
 import tinygrad_np as tg
+from tinygrad_np import backward
 from tinygrad_np.core import Tensor
 from tinygrad_np.errors import FreedGraphError, GradientError, StaleGraphError
 
@@ -361,6 +362,18 @@ def test_an_update_of_another_leaf_is_noticed_too() -> None:
     updated_in_place(z)
     with pytest.raises(StaleGraphError):
         tg.gradients(loss, x)
+
+
+def test_the_graph_is_looked_through_once_for_what_was_updated(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, other, looks = leaf(), leaf(), []
+    y = x
+    for _ in range(50):
+        y = y * x
+    updated_in_place(other)
+    reachable = backward.reachable
+    monkeypatch.setattr(backward, "reachable", lambda *a: looks.append(a) or reachable(*a))
+    np.sum(y).backward()
+    assert len(looks) == 1
 
 
 def test_an_update_does_not_matter_where_the_values_are_not_needed() -> None:

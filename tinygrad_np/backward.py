@@ -71,7 +71,7 @@ def walk(
     found: dict[Node, Array] = {}
     sums: set[Node] = set()  # nodes whose cotangent is a sum made here, which may be added to in place
     masked = set(cotangents if masked_ends else ())  # nodes of which np.where or the like used only some elements
-    last_update = Leaf.last_update
+    last_update, updated = Leaf.last_update, None
     # The nodes that lead to a target. Without targets, all of them do.
     useful = set() if targets is None else _leading(reachable(cotangents, boundary), targets, boundary)
     waiting = {-node.number: node for node in cotangents if targets is None or node in useful}
@@ -111,7 +111,10 @@ def walk(
             if inputs is None:
                 raise _freed(node)
             if last_update > node.number:
-                _check_current(node, reachable([node, *cotangents], boundary))
+                if updated is None:
+                    ahead = reachable([node, *cotangents], boundary)
+                    updated = [leaf for leaf in ahead if leaf.__class__ is Leaf and leaf.updated]
+                _check_current(node, updated)
             output = node.output
             if g.__class__ is dict:
                 g = tuple(map(g.get, range(len(output))))
@@ -213,17 +216,15 @@ def _freed(node: Node) -> FreedGraphError:
     )
 
 
-def _check_current(node: Node, order: Sequence[Node]) -> None:
+def _check_current(node: Node, updated: Sequence[Leaf]) -> None:
     """Raise if a rule would see a leaf's new values in the place of those that the call was made with.
 
     What was kept may be a view of the leaf, as its transpose is.
     """
     kept = [x for x in (*(node.inputs or ()), node.output) if isinstance(x, np.ndarray)]
-    for leaf in order:
-        if not (leaf.__class__ is Leaf and leaf.updated > node.number):
-            continue
+    for leaf in updated:
         array = leaf.array()
-        if array is not None and any(np.may_share_memory(x, array) for x in kept):
+        if leaf.updated > node.number and array is not None and any(np.may_share_memory(x, array) for x in kept):
             raise StaleGraphError(
                 f"a leaf of {leaf.dtype}{leaf.shape} was updated in place after {node.function.name} had recorded it: "
                 "its old values are gone, so compute the output again before calling backward"
