@@ -144,6 +144,12 @@ class TestRandomness:
         rng = np.random.default_rng(0)
         refuses(lambda x: x + rng.random(4), "did not do the same when it was run twice")
 
+    def test_shapes_that_are_drawn_are_refused(self) -> None:
+        def repeated(x: Any) -> Any:
+            return np.sum(np.repeat(x, (tg.random.uniform((4,)) * 9).astype(int)))
+
+        refuses(repeated, "did not do the same when it was run twice")
+
     def test_our_own_draws_are_those_of_the_eager_function(self) -> None:
         def noisy(x: Any) -> Any:
             return x + tg.random.uniform((4,))
