@@ -341,12 +341,13 @@ def _check_narrow(problem: Problem, arrays: Sequence[Array], report: Report, opt
     """Compare the gradient in the inputs' own dtypes with the one in double precision, which is right."""
     rng = _rng()
     native = [x.astype(old.dtype) for x, old in zip(arrays, problem.arrays, strict=True)]
-    outputs, _ = problem.pullback(native)
+    outputs, pull = problem.pullback(native)
     cotangents = [random_like(y, rng) for y in outputs]
-    found, scatter = _with_rounding(problem, native, cotangents, rng)
     wide, wide_cotangents = ([x.astype(WIDE[x.dtype.kind]) for x in several] for several in (native, cotangents))
-    expected, wide_scatter = _with_rounding(problem, wide, wide_cotangents, rng)
-    scatter = [t + w for t, w in zip(scatter, wide_scatter, strict=True)]
+    found, expected = pull(cotangents), problem.pullback(wide)[1](wide_cotangents)
+    narrow_scatter = _scatter(problem, native, cotangents, found, rng)
+    wide_scatter = _scatter(problem, wide, wide_cotangents, expected, rng)
+    scatter = [t + w for t, w in zip(narrow_scatter, wide_scatter, strict=True)]
     for name, x, s, e, t in zip(problem.names, native, found, expected, scatter, strict=True):
         info = np.finfo(x.dtype)
         usable = np.isfinite(e) & (np.abs(e) < 0.01 * float(info.max)) & np.isfinite(t)
@@ -374,16 +375,14 @@ def _check_narrow(problem: Problem, arrays: Sequence[Array], report: Report, opt
             )
 
 
-def _with_rounding(
-    problem: Problem, arrays: list[Array], cotangents: list[Array], rng: np.random.Generator
-) -> tuple[list[Array], list[Array]]:
-    """Gradients, and how much rounding changes them: with cotangents of other sizes, and inputs a few roundings off."""
+def _scatter(
+    problem: Problem, arrays: list[Array], cotangents: list[Array], found: list[Array], rng: np.random.Generator
+) -> list[Array]:
+    """How much rounding changes gradients: with cotangents of other sizes, and inputs that are a few roundings off."""
 
     def rounded(x: Array, factors: Any) -> Array:
         return np.asarray(x.astype(WIDE[x.dtype.kind]) * factors, x.dtype)
 
-    _, pull = problem.pullback(arrays)
-    found = pull(cotangents)
     scatter = [np.zeros(s.shape) for s in found]
     with np.errstate(all="ignore"):
         for factor in (0.59, 0.71, 0.83, 0.97, 1.03):
@@ -394,7 +393,7 @@ def _with_rounding(
             except GradientError:
                 continue  # where equal elements count as one, as in np.unique, others do not: the shape is another
             scatter = [np.fmax(t, np.abs(s / factor - f)) for t, s, f in zip(scatter, scaled, found, strict=True)]
-    return found, scatter
+    return scatter
 
 
 # ----------------------------------------------------------------------------------------------------------- the text
