@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ def fold_learning_rates(program: Program) -> Program:
 
     The gradient ``a @ b`` is then nowhere any more: leaves whose gradient it was are noted in ``program.folded``.
     """
-    made = _makers(program)
+    made = _makers(program.calls)
     uses = Counter(value.root for call in program.calls for value in call.operands)
     grads = dict(program.grads)
     kept = {v.root for v in dataclasses.replace(program, grads={}).kept()}
@@ -88,7 +89,7 @@ def fold_learning_rates(program: Program) -> Program:
 
 def accumulate_products(program: Program) -> Program:
     """Turn ``x + a @ b`` into one call, if nothing else needs x or the product."""
-    made = _makers(program)
+    made = _makers(program.calls)
     uses = Counter(value.root for call in program.calls for value in call.operands)
     kept = {value.root for value in program.kept()}
     calls, gone = [], set()
@@ -115,7 +116,7 @@ def stack_products(program: Program) -> Program:
 
     If the factors lie one after the other in memory, it is one product of all of them.
     """
-    made = _makers(program)
+    made = _makers(program.calls)
     links: dict[Call, Call] = {}  # from a sum to the one before, which `accumulate_products` knows nobody else needs
     for call in program.calls:
         before = made.get(call.args[0]) if call.function is accumulated else None
@@ -193,28 +194,25 @@ def _is_pure(value: Value, made: dict[Value, Call]) -> bool:
     return maker is None or (not maker.effect and all(_is_pure(v, made) for v in maker.operands))
 
 
-def _makers(program: Program) -> dict[Value, Call]:
-    return {result: call for call in program.calls for result in call.results}
+def _makers(calls: list[Call]) -> dict[Value, Call]:
+    return {result: call for call in calls for result in call.results}
 
 
 def _numbers(program: Program) -> Iterator[int]:
     made = [result.number for call in program.calls for result in call.results]
-    return iter(range(max([*made, *(v.number for v in program.values)], default=0) + 1, 1 << 62))
+    return count(max([*made, *(v.number for v in program.values)], default=0) + 1)
 
 
 def _like(value: Value, number: int) -> Value:
     """A new value of the same shape and dtype, with its axes in the same order in memory, but no gaps."""
-    strides, step = [0] * len(value.shape), value.dtype.itemsize
-    for axis in sorted(range(len(strides)), key=lambda axis: abs(value.strides[axis])):
-        strides[axis], step = step, step * value.shape[axis]
     return dataclasses.replace(
-        value, number=number, kind="result", strides=tuple(strides), owner=None, source=None, is_array=True
+        value, number=number, kind="result", strides=value.packed, owner=None, source=None, is_array=True
     )
 
 
 def _sorted(calls: list[Call]) -> list[Call]:
     """The calls in their order, but none before what it needs."""
-    made = {result: call for call in calls for result in call.results}
+    made = _makers(calls)
     order: list[Call] = []
     done: set[Call] = set()
     for call in calls:

@@ -61,6 +61,14 @@ class Value:
         """Bytes in all elements."""
         return math.prod(self.shape) * self.dtype.itemsize
 
+    @property
+    def packed(self) -> tuple[int, ...]:
+        """The strides of an array without gaps whose axes are in the same order in memory."""
+        strides, step = [0] * len(self.shape), self.dtype.itemsize
+        for axis in sorted(range(len(strides)), key=lambda axis: abs(self.strides[axis])):
+            strides[axis], step = step, step * self.shape[axis]
+        return tuple(strides)
+
     def __repr__(self) -> str:
         return f"v{self.number}"
 

@@ -221,15 +221,13 @@ class Replay:
             self._lines.append(f"{self._name(_gather)}({self._arguments(call.args[:2], {})}, {self._array(out)})")
         elif function is _plain(updated):
             out = self._out(call, result, position, in_place=True, only=call.args[0])
+            self._start_from(call.args[0], out)
             target = self._array(out)
-            if self._fixed.get(call.args[0]) is not out:
-                self._lines.append(f"{self._name(np.copyto)}({target}, {self._arguments(call.args[:1], {})})")
             index, value = call.kwargs["index"], call.args[1]
             self._lines.append(f"{target}[{self._argument(index)}] = {self._argument(value)}")
         elif function is accumulated:
             out = self._out(call, result, position, in_place=True, only=call.args[0])
-            if self._fixed.get(call.args[0]) is not out:
-                self._lines.append(f"{self._name(np.copyto)}({self._array(out)}, {self._arguments(call.args[:1], {})})")
+            self._start_from(call.args[0], out)
             self._lines.append(self._accumulation(out, *call.args[1:]))
         elif function is stacked:
             out = self._out(call, result, position, in_place=call.args[0] is not None, only=call.args[0])
@@ -242,6 +240,11 @@ class Replay:
             return False
         self._fixed[result] = out
         return True
+
+    def _start_from(self, value: Any, out: np.ndarray[Any, Any]) -> None:
+        """Let `out` have the elements of a value, which it may have already."""
+        if self._fixed.get(value) is not out:
+            self._lines.append(f"{self._name(np.copyto)}({self._array(out)}, {self._argument(value)})")
 
     def _reduction(self, call: Call, out: str) -> str:
         """The ufunc's own method, which is what np.sum and its like call in the end."""
@@ -265,11 +268,11 @@ class Replay:
         inside = [(a, b) for a, b in pairs if alike or a in lasting]
         whole = self._whole_factors(*zip(*inside, strict=True)) if inside else None
         if whole is not None:
-            pairs = [whole, *(pair for pair in pairs if pair not in inside)]
-        if total is not None and self._fixed.get(total) is not out:
-            self._lines.append(f"{self._name(np.copyto)}({self._array(out)}, {self._argument(total)})")
-        elif total is None:
-            first = ", ".join(map(self._array_of, pairs.pop(0)))
+            pairs = [whole, *((a, b) for a, b in pairs if not (alike or a in lasting))]
+        if total is not None:
+            self._start_from(total, out)
+        else:
+            first = ", ".join(map(self._argument, pairs.pop(0)))
             self._lines.append(f"{self._name(np.matmul)}({first}, out={self._array(out)})")
         self._lines += [self._accumulation(out, a, b) for a, b in pairs]
 
@@ -282,9 +285,6 @@ class Replay:
             return np.concatenate([self._fixed[left[0]]] * len(left), axis=-1), columns[0]
         rows = _joined([x.T if (x := self._fixed.get(a)) is not None else None for a in left])
         return None if rows is None or rows[1] != columns[1] else (rows[0].T, columns[0])
-
-    def _array_of(self, factor: Any) -> str:
-        return self._array(factor) if isinstance(factor, np.ndarray) else self._argument(factor)
 
     def _line(self, function: Any, args: Any, out: Any, more: str) -> None:
         self._lines.append(f"{self._name(function)}({self._arguments(args, {})}, out={self._array(out)}{more})")
@@ -475,11 +475,10 @@ def _is_plain_reduction(call: Call) -> bool:
 
 def _is_cut_up(value: Value, program: Program) -> bool:
     """Whether an argument has so many views that one copy, of which they can be made once, costs less on each run."""
+    if not value.is_array or value.strides != value.packed:
+        return False
     views = sum(call.results[0].root is value for call in program.calls if len(call.results) == 1)
-    flat = [value.strides[axis] for axis in np.argsort(value.strides)[::-1]]
-    lengths = [value.shape[axis] for axis in np.argsort(value.strides)[::-1]]
-    steps = [value.dtype.itemsize * math.prod(lengths[i + 1 :]) for i in range(len(lengths))]
-    return value.is_array and flat == steps and views >= MANY and value.nbytes <= views * WORTH
+    return views >= MANY and value.nbytes <= views * WORTH
 
 
 def _is_gather(call: Call) -> bool:
