@@ -216,6 +216,16 @@ class TestProducts:
             np.testing.assert_allclose(compiled(series), slope(values), **CLOSE)
             assert calls(compiled, stacked) == 1
 
+    def test_that_are_stacked_count_as_one_when_threads_are_chosen(self) -> None:
+        weight = tg.tensor(self.A, requires_grad=True)
+
+        @tg.compile(exact=False)
+        def slope(series: Any) -> Any:
+            return tg.gradients(sum(np.sum(np.sin(series[i] @ weight)) for i in range(5)), weight)
+
+        slope(np.ones((5, 4, 4)))
+        assert max(inexact.products(slope.program.program)) == 5 * 4**3
+
     def test_every_run_gives_the_same_bits(self) -> None:
         found = []
         for _ in range(2):

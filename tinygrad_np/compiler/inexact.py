@@ -7,6 +7,7 @@ passes over it, but each sum is then rounded in another order.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import Counter
 from collections.abc import Iterator
 from itertools import count
@@ -147,10 +148,10 @@ def _is_alike(before: Call, call: Call) -> bool:
 def products(program: Program) -> Iterator[int]:
     """How many multiplications each matrix product of a program takes."""
     for call in program.calls:
-        if call.function in (np.matmul, accumulated):
-            a, b = call.args[-2:]
-            shape = call.results[0].shape
-            yield int(np.prod(shape, dtype=float) * (a.shape[-1] if isinstance(a, Value) else b.shape[0]))
+        if call.function in (np.matmul, accumulated, stacked):
+            a = call.args[-2]
+            factors = [v for v in (a if call.function is stacked else (a,)) if isinstance(v, Value)]
+            yield math.prod(call.results[0].shape) * sum(v.shape[-1] for v in factors)
 
 
 def _update(call: Call, made: dict[Value, Call]) -> tuple[Value, Value, Value, Value] | None:
