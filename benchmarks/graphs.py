@@ -18,9 +18,9 @@ LENGTH = 1000
 START = np.linspace(0.1, 1.0, 10)
 
 
-def chain(x: Any) -> Any:
+def chain(x: Any, length: int = LENGTH) -> Any:
     """A multiplication and an addition in turn."""
-    for _ in range(LENGTH // 2):
+    for _ in range(length // 2):
         x = x * 1.0003
         x = x + 0.0002
     return x

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
 import tinygrad_np as tg
 from benchmarks import graphs, mlp
-from benchmarks.harness import Workload
+from benchmarks.harness import Workload, best
 
 LENGTHS = (1_000, 10_000, 100_000, 1_000_000)
 OPERATIONS = 300_000  # about how many are timed of each length
@@ -32,19 +28,12 @@ def report() -> str:
 
 def cost_of_operations() -> dict[int, float]:
     """Microseconds an operation, for each length."""
-    x = tg.tensor(np.linspace(0.1, 1.0, 10), requires_grad=True)
-
-    def chain(length: int) -> Any:
-        y = x
-        for _ in range(length // 2):
-            y = y * 1.0003
-            y = y + 0.0002
-        return y
+    x = tg.tensor(graphs.START, requires_grad=True)
 
     def both(length: int) -> None:
-        chain(length).backward(np.ones(10))
+        graphs.chain(x, length).backward(np.ones(x.shape))
 
-    return {n: _best(lambda n=n: both(n), max(3, OPERATIONS // n)) / n * 1e6 for n in LENGTHS}
+    return {n: best(lambda n=n: both(n), max(3, OPERATIONS // n)) / n * 1e6 for n in LENGTHS}
 
 
 def capture_in_steps(workload: Workload) -> float:
@@ -53,15 +42,6 @@ def capture_in_steps(workload: Workload) -> float:
     for _ in range(3):
         eager, compiled = workload.contenders["eager"](), workload.contenders["compiled"]()
         eager.run()
-        steps.append(_best(eager.run, 5))
-        captures.append(_best(compiled.run, 1))
+        steps.append(best(eager.run, 5))
+        captures.append(best(compiled.run, 1))
     return min(captures) / min(steps)
-
-
-def _best(run: Callable[[], Any], times: int) -> float:
-    found = []
-    for _ in range(times):
-        start = time.perf_counter()
-        run()
-        found.append(time.perf_counter() - start)
-    return min(found)

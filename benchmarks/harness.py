@@ -131,7 +131,7 @@ def measure(workload: Workload, frameworks: Iterable[str], rounds: int, seconds:
         result.times[name] = []
     for _ in range(rounds):
         for name, contender in contenders.items():
-            result.times[name].append(_time(contender, repeats[name]) * scale)
+            result.times[name].append(_time(contender.run, repeats[name]) * scale)
     return result
 
 
@@ -155,12 +155,15 @@ def _warmed_up(contender: Contender, seconds: float) -> int:
     """How many runs make a turn, after enough of them that nothing is done for the first time any more."""
     for _ in range(3):
         contender.run()
-    once = min(_time(contender, 1) for _ in range(3))
-    return max(1, round(seconds / once))
+    return max(1, round(seconds / best(contender.run, 3)))
 
 
-def _time(contender: Contender, repeats: int) -> float:
-    run = contender.run
+def best(run: Callable[[], Any], times: int) -> float:
+    """The shortest of several single runs, in seconds."""
+    return min(_time(run, 1) for _ in range(times))
+
+
+def _time(run: Callable[[], Any], repeats: int) -> float:
     start = time.perf_counter()
     for _ in range(repeats):
         run()

@@ -299,9 +299,7 @@ def workload(name: str, description: str, sizes: tuple[int, ...], batch: int, op
         "us",
         {
             "numpy": lambda: Hand(shared()),
-            "eager": lambda: Ours(shared(), OURS["eager"]),
-            "compiled": lambda: Ours(shared(), OURS["compiled"]),
-            "inexact": lambda: Ours(shared(), OURS["inexact"]),
+            **{name: lambda wrap=wrap: Ours(shared(), wrap) for name, wrap in OURS.items()},
             "torch": lambda: Torch(shared(), compiled=False),
             "torch.compile": lambda: Torch(shared(), compiled=True),
             "jax.jit": lambda: Jax(shared()),

@@ -43,11 +43,17 @@ def test_a_product_is_added(provider: str, shape: tuple[int, int, int], left: st
         a[...] = rng.normal(size=(m, k))  # what is there when it is called counts
 
 
-def test_threads_are_as_they_were_afterwards() -> None:
+@pytest.fixture
+def threads() -> Callable[[], int]:
+    """How many there are."""
     library = blas._library()
     if library is None:
         pytest.skip("NumPy is built with another BLAS, whose threads are not ours to set")
-    threads = library.scipy_openblas_get_num_threads64_
+    found: Callable[[], int] = library.scipy_openblas_get_num_threads64_
+    return found
+
+
+def test_threads_are_as_they_were_afterwards(threads: Callable[[], int]) -> None:
     before = threads()
 
     @blas.one_thread()
@@ -60,11 +66,7 @@ def test_threads_are_as_they_were_afterwards() -> None:
     assert threads() == before
 
 
-def test_whoever_ends_last_brings_the_threads_back() -> None:
-    library = blas._library()
-    if library is None:
-        pytest.skip("NumPy is built with another BLAS, whose threads are not ours to set")
-    threads = library.scipy_openblas_get_num_threads64_
+def test_whoever_ends_last_brings_the_threads_back(threads: Callable[[], int]) -> None:
     before = threads()
     first, second = blas.one_thread(), blas.one_thread()
     first.__enter__()
