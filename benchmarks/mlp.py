@@ -10,6 +10,7 @@ import numpy as np
 
 from benchmarks.harness import OURS, THREADS, Workload, need
 from tinygrad_np import nn, optim
+from tinygrad_np.memory import aligned
 
 ROWS = 60_000
 RATE = 1e-3
@@ -261,14 +262,16 @@ class Limit:
     """Only what cannot be avoided: gathering the rows, and the matrix products, into arrays made beforehand.
 
     The product that is a weight's gradient is written into the weight itself, as BLAS could accumulate it there: so
-    the weights change, and are not in every core's cache. The slopes are small, so that nothing overflows.
+    the weights change, and are not in every core's cache. The slopes are small, so that nothing overflows. All arrays
+    start at a cache line.
     """
 
     def __init__(self, problem: Problem) -> None:
         self.problem, self.rows = problem, cycle(problem.batches)
-        self.weights = [np.array(w) for w in problem.weights]
-        self.inputs = [np.empty((problem.batch, width), np.float32) for width in problem.sizes]
-        self.slopes = [np.ones((problem.batch, width), np.float32) * np.float32(1e-6) for width in problem.sizes]
+        shapes = [(problem.batch, width) for width in problem.sizes]
+        self.weights = [aligned(np.array(w)) for w in problem.weights]
+        self.inputs = [aligned(np.empty(shape, np.float32)) for shape in shapes]
+        self.slopes = [aligned(np.full(shape, 1e-6, np.float32)) for shape in shapes]
 
     def loss_and_gradients(self) -> tuple[float, list[np.ndarray]]:
         raise AssertionError("the limit computes no loss")

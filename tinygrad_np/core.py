@@ -45,6 +45,7 @@ from tinygrad_np.graph import (
     no_grad,
     recording,
 )
+from tinygrad_np.memory import aligned
 from tinygrad_np.methods import ArrayMethods
 from tinygrad_np.signatures import CallSignature, RuleSignature, described_call, explained, function_name
 from tinygrad_np.standins import add_gradient, as_array, gradient_of, live, mark_updated, set_gradient
@@ -330,6 +331,7 @@ def tensor(data: ArrayLike | Tensor, *, requires_grad: bool = False, dtype: DTyp
             value = value if dtype is None else value.astype(dtype)
         else:
             value = np.array(data.data if isinstance(data, Tensor) else data, dtype=dtype)
+            value = aligned(value) if requires_grad else value
     except (ValueError, TypeError) as error:
         raise explained(error, "tg.tensor", [data], {} if dtype is None else {"dtype": dtype}) from error
     if value.dtype.hasobject or value.dtype.kind not in "biufc":

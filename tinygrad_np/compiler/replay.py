@@ -20,6 +20,7 @@ from tinygrad_np.compiler.inexact import accumulated, stacked
 from tinygrad_np.compiler.program import Call, Program, Value, Wrapped, replaced, values_in
 from tinygrad_np.core import Tensor, converted, getitem, table, updated
 from tinygrad_np.graph import Folded, Leaf, Pending, next_number
+from tinygrad_np.memory import CACHE_LINE, aligned_bytes, laid_out
 from tinygrad_np.rules.elementwise import imag, real
 from tinygrad_np.rules.indexing import reads_twice, scattered
 from tinygrad_np.rules.shapes import reshaped
@@ -35,7 +36,6 @@ _VIEWS = {
     *(reinterpreted, np.transpose, np.swapaxes, np.moveaxis, np.expand_dims, np.squeeze, np.broadcast_to, np.reshape),
     *(np.ravel, np.diagonal, np.flip, np.atleast_1d, np.atleast_2d, np.atleast_3d, np.matrix_transpose),
 }
-_ALIGNMENT = 64
 MANY, WORTH = 4, 20_000
 """How many views of an argument make it worth copying, and how many bytes each of them."""
 
@@ -77,8 +77,8 @@ class Replay:
                 self._local[value] = f"g{value.number}"
                 self._lines.append(f"g{value.number} = gradient({self._name(value.source, 'leaf')})")
             elif _is_cut_up(value, program):
-                self.buffers.append(_aligned(_rounded(value.nbytes)))
-                self._fixed[value] = array = _laid_out(self.buffers[-1], value)
+                self.buffers.append(aligned_bytes(_rounded(value.nbytes)))
+                self._fixed[value] = array = laid_out(self.buffers[-1], value)
                 self._lines.append(f"{self._name(np.copyto)}({self._array(array)}, x{value.number})")
             else:
                 self._local[value] = f"x{value.number}"
@@ -142,7 +142,7 @@ class Replay:
                 mine = [v.root for v in factors if v.root.kind == "result" and v.root not in places]
                 mine = [v for v in dict.fromkeys(mine) if v not in self._returned and v not in self._targets]
                 if len({(v.shape, v.dtype) for v in mine}) == 1 and mine[0].nbytes:
-                    self.buffers.append(_aligned(_rounded(len(mine) * mine[0].nbytes)))
+                    self.buffers.append(aligned_bytes(_rounded(len(mine) * mine[0].nbytes)))
                     whole = self.buffers[-1][: len(mine) * mine[0].nbytes].view(mine[0].dtype)
                     places |= zip(reversed(mine), whole.reshape(len(mine), *mine[0].shape), strict=True)
         return places
@@ -310,9 +310,9 @@ class Replay:
             number = free.pop()
         else:
             number = len(self.buffers)
-            self.buffers.append(_aligned(nbytes))
+            self.buffers.append(aligned_bytes(nbytes))
         self._buffer_of[result] = number
-        return _laid_out(self.buffers[number], result)
+        return laid_out(self.buffers[number], result)
 
     def _dies(self, operand: Value, position: int) -> bool:
         return operand in self._buffer_of and operand.owner is None and self._last[operand] == position
@@ -451,21 +451,7 @@ def _same_layout(a: Value, b: Value) -> bool:
 
 
 def _rounded(nbytes: int) -> int:
-    return max(_ALIGNMENT, -(-nbytes // _ALIGNMENT) * _ALIGNMENT)
-
-
-def _aligned(nbytes: int) -> np.ndarray[Any, Any]:
-    raw = np.empty(nbytes + _ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % _ALIGNMENT
-    return raw[start : start + nbytes]
-
-
-def _laid_out(buffer: np.ndarray[Any, Any], value: Value) -> np.ndarray[Any, Any]:
-    """The buffer as an array with the value's shape, dtype and order of axes in memory."""
-    order = sorted(range(len(value.shape)), key=lambda axis: -abs(value.strides[axis]))
-    flat = buffer[: value.nbytes].view(value.dtype)
-    laid_out: np.ndarray[Any, Any] = flat.reshape([value.shape[axis] for axis in order]).transpose(np.argsort(order))
-    return laid_out
+    return max(CACHE_LINE, -(-nbytes // CACHE_LINE) * CACHE_LINE)
 
 
 def _is_plain_reduction(call: Call) -> bool:

@@ -14,6 +14,7 @@ from tinygrad_np.arguments import checked
 from tinygrad_np.core import Tensor
 from tinygrad_np.errors import DtypeError, GradientError, ShapeError
 from tinygrad_np.graph import Leaf, capturing
+from tinygrad_np.memory import aligned, aligned_bytes
 from tinygrad_np.standins import gradient_of, live, mark_updated
 from tinygrad_np.state import fitting, flattened, on_tape
 
@@ -147,7 +148,10 @@ class Optimizer(ABC):
                 )
         self._lrs = [group.rate for group, _ in grouped]
         self._options = [group.options for group, _ in grouped]
-        self._state = [self._fresh(parameter.data, group.options) for group, parameter in grouped]
+        self._state = [
+            {name: aligned(array) for name, array in self._fresh(parameter.data, group.options).items()}
+            for group, parameter in grouped
+        ]
         self._scratch = list(zip(*(_shared_scratch(self.parameters) for _ in range(2)), strict=True))
         # An array, unlike a Python number, widens the dtype of what it multiplies: it must be in the parameter's own.
         kinds = [(id(group), parameter.dtype) for group, parameter in grouped]
@@ -331,5 +335,5 @@ def _shared_scratch(parameters: list[Tensor]) -> list[NDArray[Any]]:
     sizes: dict[np.dtype[Any], int] = {}
     for parameter in parameters:
         sizes[parameter.dtype] = max(sizes.get(parameter.dtype, 0), parameter.size)
-    buffers = {dtype: np.empty(size, dtype) for dtype, size in sizes.items()}
+    buffers = {dtype: aligned_bytes(size * dtype.itemsize).view(dtype) for dtype, size in sizes.items()}
     return [buffers[parameter.dtype][: parameter.size].reshape(parameter.shape) for parameter in parameters]

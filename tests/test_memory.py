@@ -1,0 +1,81 @@
+"""Arrays that live long start at a cache line, and are otherwise what NumPy would have made."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygrad_np as tg
+from tinygrad_np.memory import CACHE_LINE, aligned, aligned_bytes, laid_out
+
+DTYPES = [np.float16, np.float32, np.float64, np.complex128, np.int8]
+
+
+def starts_at_a_line(array):
+    return array.ctypes.data % CACHE_LINE == 0
+
+
+def shifted(array):
+    """The same numbers, a few elements after the start of a line."""
+    memory = aligned_bytes(array.nbytes + array.itemsize)[array.itemsize :]
+    result = laid_out(memory, array)
+    np.copyto(result, array)
+    return result
+
+
+@given(st.data(), st.sampled_from(DTYPES))
+def test_a_copy_has_the_same_elements_and_the_same_order_of_axes(data, dtype):
+    shape = (4096, *data.draw(st.lists(st.integers(1, 4), max_size=3)))
+    axes = data.draw(st.permutations(range(len(shape))))
+    array = shifted((np.arange(np.prod(shape)) % 100).reshape(shape).astype(dtype)).transpose(axes)
+    copy = aligned(array)
+    assert starts_at_a_line(copy)
+    assert not starts_at_a_line(array)
+    for mine, theirs, length in zip(copy.strides, array.strides, array.shape, strict=True):
+        assert mine == theirs or length == 1
+    np.testing.assert_array_equal(copy, array, strict=True)
+
+
+def test_small_arrays_and_those_in_their_place_are_not_copied():
+    small = shifted(np.zeros(10))
+    large = aligned(shifted(np.zeros(1000)))
+    assert aligned(small) is small
+    assert aligned(large) is large
+
+
+def test_empty_memory_and_scalars():
+    assert aligned_bytes(0).size == 0
+    assert laid_out(aligned_bytes(8), np.float64(3)).shape == ()
+    assert laid_out(aligned_bytes(0), np.zeros((3, 0, 2))).shape == (3, 0, 2)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.complex64])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_leaf_is_a_copy_that_starts_at_a_line(dtype, order):
+    array = shifted(np.asarray(np.ones((70, 80), dtype), order=order))
+    leaf = tg.tensor(array, requires_grad=True)
+    assert starts_at_a_line(leaf.data)
+    assert leaf.data.flags[f"{order}_CONTIGUOUS"]
+    assert not np.may_share_memory(leaf.data, array)
+
+
+@pytest.mark.parametrize("kind", [tg.optim.SGD, tg.optim.Adam, tg.optim.AdamW, tg.optim.RMSprop, tg.optim.Adagrad])
+def test_what_a_training_step_reads_and_writes_starts_at_a_line(kind):
+    layer = tg.nn.Dense(100, 50)
+    options = {"momentum": 0.9} if kind is tg.optim.SGD else {}
+    optimiser = kind(layer.parameters(), **options)
+    large = [layer.weight.data, *optimiser._scratch[0], *(a for a in optimiser._state[0].values() if a.shape)]
+    assert len(large) >= 4
+    assert all(map(starts_at_a_line, large))
+
+
+def test_a_leaf_that_is_made_while_a_step_is_captured():
+    @tg.compile
+    def doubled(x):
+        leaf = tg.tensor(x, requires_grad=True)
+        np.sum(leaf * leaf).backward()
+        return leaf.grad
+
+    x = np.arange(2000.0)
+    for _ in range(3):
+        np.testing.assert_array_equal(doubled(x), 2 * x)
