@@ -8,6 +8,7 @@ import pytest
 
 import tinygrad_np as tg
 from tinygrad_np import nn, optim
+from tinygrad_np.state import on_tape
 
 
 def bits(tree: Any) -> Any:
@@ -282,6 +283,58 @@ class TestMemory:
         assert w.data is before
         assert "copyto" not in step.program.source.split("subtract", 1)[1]
         np.testing.assert_array_equal(before, 0.5)
+
+    def test_what_comes_before_an_update_is_computed_in_the_same_array(self) -> None:
+        mean = np.zeros((4, 5))
+
+        def lerp(x: np.ndarray) -> None:
+            m = on_tape(mean)
+            np.subtract(m, x, out=m)
+            np.multiply(m, 0.9, out=m)
+            np.add(m, x, out=m)
+
+        compiled = tg.compile(lerp)
+        for i in range(3):
+            compiled(np.full((4, 5), i))
+        assert compiled.program.buffers == []
+        np.testing.assert_array_equal(mean, 0.9 * (0.1 - 2) + 2)
+
+    @pytest.mark.parametrize("needed", ["the old elements", "what came before the update"])
+    def test_what_comes_before_an_update_is_elsewhere_if_more_than_the_update_is_needed(self, needed: str) -> None:
+        def counting() -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
+            state = np.ones(3)
+
+            def step(x: np.ndarray) -> Any:
+                m = on_tape(state)
+                twice = m * 2
+                change = m - x
+                np.add(twice, 1, out=m)
+                return change if needed == "the old elements" else twice + x
+
+            return state, step
+
+        (eager_state, eager), (state, function) = counting(), counting()
+        compiled = tg.compile(function)
+        for x in arrays((3,), 4):
+            assert bits(compiled(x)) == bits(eager(x))
+            assert bits(state) == bits(eager_state)
+
+    def test_what_comes_before_an_update_is_elsewhere_if_a_call_between_them_may_raise(self) -> None:
+        state = np.ones(3)
+
+        @tg.compile
+        def step(logits: np.ndarray, labels: np.ndarray) -> Any:
+            m = on_tape(state)
+            twice = m * 2
+            loss = tg.nn.cross_entropy(logits, labels)
+            np.add(twice, 1, out=m)
+            return loss
+
+        logits = np.zeros((2, 3))
+        step(logits, np.array([0, 1]))
+        with pytest.raises(ValueError, match="labels must be from 0 to 2"):
+            step(logits, np.array([0, 7]))
+        np.testing.assert_array_equal(state, 3)
 
 
 class TestReading:

@@ -64,7 +64,7 @@ class Replay:
         self._free: dict[int, list[int]] = {}
         self._last = self._last_uses()
         self._returned = set(values_in(program.outputs))
-        self._targets = {value: target for target, value in program.stores.items()}
+        self._targets = self._storages_of_results()
         self._placed = self._places()  # results that lie one after the other in memory, for sums of products
         for value in program.values:
             if value.kind in ("storage", "constant") and not value.shape and value.dtype.kind == "f":
@@ -147,6 +147,31 @@ class Replay:
                     places |= zip(reversed(mine), whole.reshape(len(mine), *mine[0].shape), strict=True)
         return places
 
+    def _storages_of_results(self) -> dict[Value, Value]:
+        """Which array outside of the program a result may be written to: one that has it in the end, or has in the end
+        what elementwise calls make of it. No other call may come between: were it to raise, eager would have left the
+        array as it was.
+        """
+        targets = {value: target for target, value in self.program.stores.items()}
+        calls = self.program.calls
+        run: dict[Value, int] = {}  # how many calls that are not elementwise came before
+        others = 0
+        for call in calls:
+            if _is_elementwise(call):
+                run[call.results[0]] = others
+            else:
+                others += 1
+        for position in range(len(calls) - 1, -1, -1):
+            result = calls[position].results[0] if calls[position].results else None
+            if result not in targets or result not in run:
+                continue
+            for operand in calls[position].operands:
+                passing = operand not in targets and self._last.get(operand) == position
+                if passing and run.get(operand) == run[result] and _same_layout(operand, result):
+                    targets[operand] = targets[result]
+                    break
+        return targets
+
     # One call
 
     def _emit(self, call: Call, position: int) -> None:
@@ -192,12 +217,10 @@ class Replay:
     def _into(self, call: Call, result: Value, position: int) -> bool:
         """Write the result to a buffer, or say that this function cannot."""
         function = call.function
-        is_ufunc = isinstance(function, np.ufunc) and function.nout == 1 and not call.kwargs
         if result in self._returned and function not in (accumulated, stacked):
             return False  # the caller may keep it
-        if is_ufunc:
-            elementwise = cast(np.ufunc, function).signature is None
-            out = self._out(call, result, position, in_place=elementwise)
+        if isinstance(function, np.ufunc) and function.nout == 1 and not call.kwargs:
+            out = self._out(call, result, position, in_place=_is_elementwise(call))
             casting = ', casting="same_kind"' if call.dtype is not None else ""
             self._line(function, call.args, out, casting)
         elif _is_plain_reduction(call):
@@ -408,6 +431,11 @@ class Replay:
 
     def _arguments(self, args: Any, kwargs: dict[str, Any]) -> str:
         return ", ".join([*map(self._argument, args), *(f"{k}={self._argument(v)}" for k, v in kwargs.items())])
+
+
+def _is_elementwise(call: Call) -> bool:
+    function = call.function
+    return isinstance(function, np.ufunc) and function.nout == 1 and function.signature is None and not call.kwargs
 
 
 def _gradient(leaf: Leaf) -> Any:
