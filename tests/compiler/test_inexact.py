@@ -216,15 +216,34 @@ class TestProducts:
             np.testing.assert_allclose(compiled(series), slope(values), **CLOSE)
             assert calls(compiled, stacked) == 1
 
-    def test_that_are_stacked_count_as_one_when_threads_are_chosen(self) -> None:
-        weight = tg.tensor(self.A, requires_grad=True)
+    @pytest.mark.parametrize(
+        ("rows", "inputs", "outputs", "alone"),
+        [(0, 784, 64, False), (32, 784, 10, False), (32, 784, 64, True), (32, 784, 256, False)],
+    )
+    def test_one_thread_is_for_products_that_are_neither_small_nor_large(
+        self, rows: int, inputs: int, outputs: int, alone: bool
+    ) -> None:
+        compiled = tg.compile(lambda a, b: a @ b, exact=False)
+        compiled(np.ones((rows, inputs), np.float32), np.ones((inputs, outputs), np.float32))
+        assert inexact.prefers_one_thread(compiled.program.program) is alone
+
+    def test_small_products_next_to_a_large_one_do_not_decide_about_threads(self) -> None:
+        @tg.compile(exact=False)
+        def both(large: Any, small: Any) -> Any:
+            return large @ large, [small @ (small + i) for i in range(20)]
+
+        both(np.ones((200, 200)), np.ones((20, 20)))
+        assert not inexact.prefers_one_thread(both.program.program)
+
+    def test_those_that_are_stacked_count_as_one_when_threads_are_chosen(self) -> None:
+        weight = tg.tensor(np.eye(64), requires_grad=True)
 
         @tg.compile(exact=False)
         def slope(series: Any) -> Any:
-            return tg.gradients(sum(np.sum(np.sin(series[i] @ weight)) for i in range(5)), weight)
+            return tg.gradients(sum(np.sum(np.sin(series[i] @ weight)) for i in range(20)), weight)
 
-        slope(np.ones((5, 4, 4)))
-        assert max(inexact.products(slope.program.program)) == 5 * 4**3
+        slope(np.ones((20, 32, 64)))
+        assert inexact.prefers_one_thread(slope.program.program)
 
     def test_every_run_gives_the_same_bits(self) -> None:
         found = []

@@ -15,7 +15,7 @@ import numpy as np
 from tinygrad_np.checkpointing import checkpoint
 from tinygrad_np.compiler.capture import Tape
 from tinygrad_np.compiler.guards import Watch, is_library, is_set, named_globals
-from tinygrad_np.compiler.inexact import products, reordered
+from tinygrad_np.compiler.inexact import prefers_one_thread, reordered
 from tinygrad_np.compiler.passes import optimised
 from tinygrad_np.compiler.program import Call, Program, Value
 from tinygrad_np.compiler.replay import Replay
@@ -29,9 +29,6 @@ from tinygrad_np.trees import leaves, map_leaves, rebuild
 __all__ = ["Compiled", "compile"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-ALONE = 10_000_000
-"""Up to how many multiplications a product is better left to one BLAS thread, for all that comes before and after."""
 
 
 @overload
@@ -158,7 +155,7 @@ class Compiled:
         finally:
             generator().bit_generator.state = state
         program = optimised(second) if self.exact else reordered(optimised(second))
-        alone = not self.exact and max(products(program), default=0) <= ALONE
+        alone = not self.exact and prefers_one_thread(program)
         return _Entry(watch, Replay(program, one_thread=alone), second.grads_read, recorded=False)
 
     def _dry_run(self, args: Any, kwargs: Any, given: list[Any], watch: Watch) -> tuple[Program, bool]:

@@ -19,7 +19,7 @@ from tinygrad_np.compiler.program import Call, Program, Value
 
 __all__ = [
     *("accumulate_products", "accumulated", "fold_learning_rates"),
-    *("products", "reordered", "stack_products", "stacked"),
+    *("prefers_one_thread", "reordered", "stack_products", "stacked"),
 ]
 
 LONG = 4
@@ -27,6 +27,13 @@ LONG = 4
 
 SMALL = 32_768
 """Below how many bytes a weight is updated sooner than its gradient's factors are scaled."""
+
+ALONE = 1_100_000, 3_000_000
+"""How many multiplications the product takes, that the average one is made in, for which one BLAS thread is best.
+
+Below, BLAS takes one by itself or loses little with two; above, the second computes more than it costs that both cores
+then hold the weights, which the next call changes.
+"""
 
 
 def accumulated(total: Any, a: Any, b: Any) -> Any:
@@ -145,13 +152,22 @@ def _is_alike(before: Call, call: Call) -> bool:
     return shapes[0] == shapes[1]
 
 
-def products(program: Program) -> Iterator[int]:
-    """How many multiplications each matrix product of a program takes."""
+def prefers_one_thread(program: Program) -> bool:
+    """Whether most of its multiplications are in matrix products that are better left to one BLAS thread."""
+    sizes = list(_multiplications(program))
+    least, most = ALONE
+    return bool(sizes) and least <= sum(size * size for size in sizes) / sum(sizes) <= most
+
+
+def _multiplications(program: Program) -> Iterator[int]:
+    """How many multiplications each matrix product of a program takes, where it takes any."""
     for call in program.calls:
         if call.function in (np.matmul, accumulated, stacked):
             a = call.args[-2]
             factors = [v for v in (a if call.function is stacked else (a,)) if isinstance(v, Value)]
-            yield math.prod(call.results[0].shape) * sum(v.shape[-1] for v in factors)
+            size = math.prod(call.results[0].shape) * sum(v.shape[-1] for v in factors)
+            if size:
+                yield size
 
 
 def _update(call: Call, made: dict[Value, Call]) -> tuple[Value, Value, Value, Value] | None:
