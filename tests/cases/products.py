@@ -21,6 +21,7 @@ CASES = [
     case(np.matmul, A(3), A(2, 2, 3, 1)),
     case(np.matmul, A(2, 2, 1, 3), A(3)),
     case(np.matmul, MATRIX, A(3, 1)),
+    case(np.matmul, A(16, 4), A(4, 64), complex=True),  # large enough for its rule to copy the second matrix
     case(np.matmul, A(2, 0), A(0, 3)),
     case(np.matmul, A(0, 2, 3), A(3, 2)),
     case(np.matmul, A(0, 3), A(3)),

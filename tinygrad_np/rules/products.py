@@ -18,6 +18,16 @@ def adjoint(x: Any) -> Any:
     return x.mT.conjugate()
 
 
+ROWS, SIZES = 16, range(2048, 16_385)
+"""From how many rows on, and for how many bytes of a matrix, copying it costs less than it brings."""
+
+
+def _times_adjoint(g: Any, x: Any) -> Any:
+    """``g @ adjoint(x)``, for which BLAS needs twice the time if `x` is small and turned around: then it is copied."""
+    turned = adjoint(x)
+    return g @ (turned.copy() if x.ndim == 2 and x.nbytes in SIZES and g.shape[-2] >= ROWS else turned)
+
+
 # np.matmul: a rule may leave batch axes that were broadcast, for the walk to sum over.
 
 
@@ -26,7 +36,7 @@ def _matmul_left(g: Any, _y: Any, _x0: Any, x1: Any) -> Any:
         return g[..., None] * x1.conjugate()
     if _x0.ndim == 1:
         return _without_batch((x1.conjugate() @ g[..., None])[..., 0])
-    return g @ adjoint(x1)
+    return _times_adjoint(g, x1)
 
 
 def _matmul_right(g: Any, _y: Any, x0: Any, _x1: Any) -> Any:
