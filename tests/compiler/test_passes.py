@@ -8,8 +8,10 @@ import pytest
 
 from tinygrad_np.compiler.capture import Tape
 from tinygrad_np.compiler.passes import (
+    batch_products,
     drop_dead_calls,
     drop_multiplications_by_one,
+    expand_broadcasts,
     fold_constants,
     optimised,
     share_common_calls,
@@ -22,11 +24,15 @@ from tinygrad_np.signatures import function_name
 X = np.array([1.0, 2.0, 3.0])
 
 
-def captured(function: Callable[[Any], Any]) -> Program:
+PARTS = np.random.default_rng(0).normal(size=(6, 3, 4)).astype(np.float32)
+WEIGHT = np.random.default_rng(1).normal(size=(4, 5)).astype(np.float32)
+
+
+def captured(function: Callable[[Any], Any], x: np.ndarray = X) -> Program:
     tape = Tape()
     token = capturing.set(tape)
     try:
-        return tape.finish(function(tape.input(X, 0)))
+        return tape.finish(function(tape.input(x, 0)))
     finally:
         capturing.reset(token)
 
@@ -106,19 +112,97 @@ def test_storages_are_not_constants() -> None:
     assert names(program) == ["np.exp", "np.multiply"]
 
 
+def test_products_of_all_parts_of_an_array_are_one_call() -> None:
+    def function(x: Any) -> Any:
+        return sum(np.sum(np.tanh(x[i] @ WEIGHT)) for i in (5, 0, 1, 4, -3, 2))
+
+    program = captured(function, PARTS)
+    assert names(program).count("np.matmul") == 6
+    assert names(batch_products(program))[:3] == ["getitem", "batched", "np.tanh"]
+    assert "np.matmul" not in names(batch_products(program))
+
+
 @pytest.mark.parametrize(
     "function",
     [
-        lambda x: np.sum(np.tanh(x) * np.tanh(x)) + np.sum(np.tanh(x)),
-        lambda x: [x[::-1] * 2, np.concatenate([x, x * 2])],
-        lambda x: np.outer(x, x).reshape(-1) @ np.ones(9),
+        lambda x: [x[i] @ WEIGHT for i in range(5)],  # not all parts
+        lambda x: [x[i] @ (WEIGHT + i) for i in range(6)],  # not the same weight
+        lambda x: [x[:, i] @ WEIGHT for i in range(3)],  # parts along another axis
+        lambda x: [x[i] @ WEIGHT[:, 0] for i in range(6)],  # vectors
+        lambda x: [WEIGHT.T @ x[i].T for i in range(6)],  # from the other side
+        lambda x: [x[np.array(i)] @ WEIGHT for i in range(6)],  # copies
     ],
 )
-def test_all_passes_together_keep_every_bit(function: Callable[[Any], Any]) -> None:
-    expected = _bits(function(X))
-    for replay in (Replay(captured(function)), Replay(optimised(captured(function)))):
-        assert _bits(replay([X])) == expected
-        assert _bits(replay([X])) == expected
+def test_other_products_are_left_alone(function: Callable[[Any], Any]) -> None:
+    program = captured(function, PARTS)
+    assert names(batch_products(program)) == names(program)
+
+
+@pytest.mark.parametrize("row", [PARTS[0, :1], PARTS[0, 0], PARTS[0, :, :1]])
+def test_what_is_broadcast_often_is_repeated_once(row: np.ndarray) -> None:
+    def function(x: Any) -> Any:
+        total = x[0] * 0
+        for i in range(6):
+            total = total + x[i] * row
+        return total
+
+    program = captured(function, PARTS)
+    assert names(expand_broadcasts(program)).count("expanded") == 1
+    calls = expand_broadcasts(program).calls
+    assert all(v.shape == (3, 4) for call in calls if call.function is np.multiply for v in call.operands)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: [x[i] + WEIGHT[:, 0] for i in range(3)],  # not often enough
+        lambda x: [x[i] + np.float32(1) for i in range(6)],  # a number
+        lambda x: [np.zeros((300, 1)) + (x[0, 0, 0] + i) * np.ones(300) for i in range(6)],  # long rows
+        lambda x: [x[i] @ WEIGHT[:, :1] for i in range(6)],  # nothing is broadcast
+    ],
+)
+def test_other_operands_are_left_alone(function: Callable[[Any], Any]) -> None:
+    program = captured(function, PARTS)
+    assert names(expand_broadcasts(program)) == names(program)
+
+
+def recurrent(x: Any) -> Any:
+    h, states = np.zeros((3, 5), np.float32), []
+    for i in range(6):
+        h = np.tanh(x[i] @ WEIGHT + h * np.float32(0.5) + WEIGHT[0])
+        states.append(h)
+    return states
+
+
+@pytest.mark.parametrize(
+    ("function", "x"),
+    [
+        (lambda x: np.sum(np.tanh(x) * np.tanh(x)) + np.sum(np.tanh(x)), X),
+        (lambda x: [x[::-1] * 2, np.concatenate([x, x * 2])], X),
+        (lambda x: np.outer(x, x).reshape(-1) @ np.ones(9), X),
+        (lambda x: [1 - x, 2.5 * x, x / 3, x**2, 1e300 - x], X),
+        (lambda x: [np.sum(1 - x), np.sum(np.maximum(x, 0.1) > 0)], PARTS),
+        (recurrent, PARTS),
+        (lambda x: np.sum(recurrent(x)[-1] * recurrent(x)[2]), PARTS),
+        (lambda x: [x[i] @ WEIGHT for i in range(6)], PARTS),
+        (lambda x: [x[i] @ WEIGHT for i in range(6)], PARTS[:, ::-1]),
+        (lambda x: sum(np.exp(x[i].T * x[0, 0, :1]) for i in range(6)), PARTS),
+        (lambda x: [x[i] @ WEIGHT for i in range(4)], np.zeros((4, 0, 4), np.float32)),
+    ],
+)
+def test_all_passes_together_keep_every_bit(function: Callable[[Any], Any], x: np.ndarray) -> None:
+    expected = _bits(function(x))
+    for replay in (Replay(captured(function, x)), Replay(optimised(captured(function, x)))):
+        assert _bits(replay([x])) == expected
+        assert _bits(replay([x])) == expected
+
+
+def test_a_number_that_is_not_in_the_dtype_is_what_it_is_in_eager() -> None:
+    x = PARTS[0]
+    with pytest.warns(RuntimeWarning, match="overflow"):
+        replay = Replay(captured(lambda x: np.max(x * 1e300), x))
+    with pytest.warns(RuntimeWarning, match="overflow"):
+        assert replay([x]) == np.inf
 
 
 def _bits(results: Any) -> list[bytes]:

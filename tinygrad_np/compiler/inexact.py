@@ -10,7 +10,6 @@ import dataclasses
 import math
 from collections import Counter
 from collections.abc import Iterator
-from itertools import count
 from typing import Any
 
 import numpy as np
@@ -64,7 +63,7 @@ def fold_learning_rates(program: Program) -> Program:
     kept = {v.root for v in dataclasses.replace(program, grads={}).kept()}
     instead: dict[Call, list[Call]] = {}
     folded = list(program.folded)
-    numbers = _numbers(program)
+    numbers = program.unused_numbers()
     for call in program.calls:
         found = _update(call, made)
         if found is None:
@@ -213,11 +212,6 @@ def _is_pure(value: Value, made: dict[Value, Call]) -> bool:
 
 def _makers(calls: list[Call]) -> dict[Value, Call]:
     return {result: call for call in calls for result in call.results}
-
-
-def _numbers(program: Program) -> Iterator[int]:
-    made = [result.number for call in program.calls for result in call.results]
-    return count(max([*made, *(v.number for v in program.values)], default=0) + 1)
 
 
 def _like(value: Value, number: int) -> Value:

@@ -3,25 +3,50 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from typing import Any
 
 import numpy as np
 
 from tinygrad_np.compiler.program import Call, Program, Value, replaced, values_in
+from tinygrad_np.core import getitem, table
 from tinygrad_np.trees import leaves
 
 __all__ = [
+    "batch_products",
+    "batched",
     "drop_dead_calls",
     "drop_multiplications_by_one",
+    "expand_broadcasts",
+    "expanded",
     "fold_constants",
     "optimised",
     "share_common_calls",
 ]
 
+OFTEN = 4
+"""From how many uses on it pays to do something once for all of them."""
+
+SHORT, SMALL = 256, 65_536
+"""Up to how many elements in a row, and bytes in all, repeating it costs less than it brings."""
+
+_PART = table[getitem].function
+
+
+def batched(x: Any, w: Any) -> tuple[Any, ...]:
+    """``x[0] @ w, x[1] @ w, ...``."""
+    return tuple(x @ w)
+
+
+def expanded(x: Any, shape: tuple[int, ...]) -> Any:
+    """A copy of an array repeated to a shape."""
+    return np.broadcast_to(x, shape).copy()
+
 
 def optimised(program: Program) -> Program:
     """All passes, in the order in which they help one another."""
-    for improve in (fold_constants, drop_multiplications_by_one, share_common_calls, drop_dead_calls):
+    first = fold_constants, drop_multiplications_by_one, share_common_calls
+    for improve in (*first, batch_products, expand_broadcasts, drop_dead_calls):
         program = improve(program)
     return program
 
@@ -112,6 +137,58 @@ def drop_dead_calls(program: Program) -> Program:
             needed.update(call.operands)
     values = [v for v in program.values if v in needed or v in program.stores or v.kind == "input"]
     return _with(program, calls[::-1], {}, values)
+
+
+def batch_products(program: Program) -> Program:
+    """Make the products of all parts of an array, ``x[0] @ w``, ``x[1] @ w``, ..., in one call, with the same bits."""
+    parts = {call.results[0]: call for call in program.calls if call.function is _PART and len(call.args) == 1}
+    groups: dict[tuple[Value, Value], dict[int, Call]] = {}
+    for call in program.calls:
+        if call.function is np.matmul and not call.kwargs and call.dtype is None and call.args[0] in parts:
+            part, (left, right) = parts[call.args[0]], call.args
+            whole, index = part.args[0], part.kwargs["index"]
+            plain = isinstance(whole, Value) and isinstance(right, Value) and type(index) is int
+            if plain and len(whole.shape) == 3 and len(left.shape) == len(right.shape) == 2:
+                groups.setdefault((whole, right), {})[index % whole.shape[0]] = call
+    instead: dict[Call, list[Call]] = {}
+    for (whole, right), products in groups.items():
+        if len(products) == whole.shape[0] >= OFTEN:
+            together = Call(batched, (whole, right), {}, [products[i].results[0] for i in range(len(products))])
+            first, *others = products.values()
+            instead |= {first: [together]} | {call: [] for call in others}
+    return dataclasses.replace(program, calls=[new for call in program.calls for new in instead.get(call, [call])])
+
+
+def expand_broadcasts(program: Program) -> Program:
+    """Repeat a short row or column once, in an array of its own, if many elementwise calls would."""
+    uses: Counter[tuple[Value, tuple[int, ...]]] = Counter()
+    for call in program.calls:
+        uses.update((value, call.results[0].shape) for value in _broadcast(call))
+    whole: dict[tuple[Value, tuple[int, ...]], Value] = {}
+    number = program.unused_numbers()
+    calls = []
+    for call in program.calls:
+        for value in _broadcast(call):
+            key = value, call.results[0].shape
+            if uses[key] >= OFTEN and key not in whole:
+                strides = dataclasses.replace(call.results[0], dtype=value.dtype).packed
+                whole[key] = Value(next(number), "result", key[1], value.dtype, strides, True)
+                calls.append(Call(expanded, (value,), {"shape": key[1]}, [whole[key]]))
+        if call.elementwise:
+            shape = call.results[0].shape
+            call = _on_others(call, {v: whole[v, shape] for v in call.operands if (v, shape) in whole})
+        calls.append(call)
+    return dataclasses.replace(program, calls=calls)
+
+
+def _broadcast(call: Call) -> list[Value]:
+    """The operands of an elementwise call that it goes through again and again for each row of a small result."""
+    if not call.elementwise or call.dtype is not None:
+        return []
+    shape, nbytes = call.results[0].shape, call.results[0].nbytes
+    if not shape or shape[-1] > SHORT or nbytes > SMALL:
+        return []
+    return [v for v in dict.fromkeys(call.operands) if v.shape and v.shape != shape]
 
 
 def _on_others(call: Call, instead: dict[Value, Value]) -> Call:

@@ -10,6 +10,7 @@ import functools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -113,6 +114,14 @@ class Call:
             return list(values_in((self.args, self.kwargs)))
         return [a for a in self.args if a.__class__ is Value]
 
+    @property
+    def elementwise(self) -> bool:
+        """Whether each element of its one result depends on one element of each operand."""
+        function = self.function
+        if not isinstance(function, np.ufunc) or self.kwargs:
+            return False
+        return function.nout == 1 and function.signature is None
+
     def __str__(self) -> str:
         given = [_shown(a) for a in self.args] + [f"{k}={_shown(v)}" for k, v in self.kwargs.items()]
         made = ", ".join(f"{v}: {v.dtype}{list(v.shape)}" for v in self.results)
@@ -160,6 +169,11 @@ class Program:
         """The values that are needed after the last call."""
         grads = {value for value in self.grads.values() if value is not None}
         return {*values_in(self.outputs), *self.stores.values(), *grads}
+
+    def unused_numbers(self) -> Iterator[int]:
+        """For values that are added."""
+        made = [result.number for call in self.calls for result in call.results]
+        return count(max([*made, *(v.number for v in self.values)], default=0) + 1)
 
     def __str__(self) -> str:
         head = [f"{v}: {v.dtype}{list(v.shape)} = {v.kind}" for v in self.values]

@@ -17,6 +17,7 @@ import numpy as np
 from tinygrad_np.compiler import blas
 from tinygrad_np.compiler.capture import copied, reinterpreted
 from tinygrad_np.compiler.inexact import accumulated, stacked
+from tinygrad_np.compiler.passes import batched, expanded
 from tinygrad_np.compiler.program import Call, Program, Value, Wrapped, replaced, values_in
 from tinygrad_np.core import Tensor, converted, getitem, table, updated
 from tinygrad_np.graph import Folded, Leaf, Pending, next_number
@@ -62,6 +63,7 @@ class Replay:
         self._numbers: set[Value] = set()  # values that are NumPy floats rather than arrays
         self._buffer_of: dict[Value, int] = {}
         self._free: dict[int, list[int]] = {}
+        self._scalars: dict[Any, Any] = {}
         self._last = self._last_uses()
         self._returned = set(values_in(program.outputs))
         self._targets = self._storages_of_results()
@@ -157,7 +159,7 @@ class Replay:
         run: dict[Value, int] = {}  # how many calls that are not elementwise came before
         others = 0
         for call in calls:
-            if _is_elementwise(call):
+            if call.elementwise:
                 run[call.results[0]] = others
             else:
                 others += 1
@@ -186,7 +188,22 @@ class Replay:
                     return
             if result.owner is None and result.is_array and self._into(call, result, position):
                 return
-        self._fresh(call)
+        if call.function is batched:
+            self._side_by_side(call)
+        else:
+            self._fresh(call)
+
+    def _side_by_side(self, call: Call) -> None:
+        """Write several products to buffers that lie one after the other."""
+        results = call.results
+        size = results[0].nbytes
+        block = aligned_bytes(len(results) * size)
+        for i, result in enumerate(results):
+            self._buffer_of[result] = len(self.buffers)
+            self.buffers.append(block[i * size : (i + 1) * size])
+            self._fixed[result] = laid_out(self.buffers[-1], result)
+        whole = block.view(results[0].dtype).reshape(len(results), *results[0].shape)
+        self._line(np.matmul, call.args, whole, "")
 
     def _fresh(self, call: Call) -> None:
         """Let the call make its own result."""
@@ -220,13 +237,13 @@ class Replay:
         if result in self._returned and function not in (accumulated, stacked):
             return False  # the caller may keep it
         if isinstance(function, np.ufunc) and function.nout == 1 and not call.kwargs:
-            out = self._out(call, result, position, in_place=_is_elementwise(call))
+            out = self._out(call, result, position, in_place=call.elementwise)
             casting = ', casting="same_kind"' if call.dtype is not None else ""
-            self._line(function, call.args, out, casting)
+            self._line(function, self._with_arrays(call, result), out, casting)
         elif _is_plain_reduction(call):
             out = self._out(call, result, position)
             self._lines.append(self._reduction(call, self._array(out)))
-        elif function in (_plain(converted), copied, np.copy) and len(call.args) == 1:
+        elif function in (_plain(converted), copied, np.copy, expanded) and len(call.args) == 1:
             out = self._out(call, result, position)
             source = self._arguments(call.args, {})
             self._lines.append(f'{self._name(np.copyto)}({self._array(out)}, {source}, casting="unsafe")')
@@ -263,6 +280,21 @@ class Replay:
             return False
         self._fixed[result] = out
         return True
+
+    def _with_arrays(self, call: Call, result: Value) -> list[Any]:
+        """The arguments of a ufunc, with arrays in the place of numbers: converting those takes as long as the sum."""
+        dtypes = {result.dtype, *(v.dtype for v in call.operands)}
+        if len(dtypes) > 1 or result.dtype.kind != "f" or call.dtype is not None:
+            return list(call.args)
+        return [self._scalar(x, result.dtype) if type(x) in (int, float) else x for x in call.args]
+
+    def _scalar(self, number: float, dtype: np.dtype[Any]) -> Any:
+        key = repr(number), dtype
+        if key not in self._scalars:
+            with np.errstate(over="ignore"):
+                array = np.array(number, dtype)
+            self._scalars[key] = array if np.isfinite(array) else number  # which NumPy warns of, or raises
+        return self._scalars[key]
 
     def _start_from(self, value: Any, out: np.ndarray[Any, Any]) -> None:
         """Let `out` have the elements of a value, which it may have already."""
@@ -431,11 +463,6 @@ class Replay:
 
     def _arguments(self, args: Any, kwargs: dict[str, Any]) -> str:
         return ", ".join([*map(self._argument, args), *(f"{k}={self._argument(v)}" for k, v in kwargs.items())])
-
-
-def _is_elementwise(call: Call) -> bool:
-    function = call.function
-    return isinstance(function, np.ufunc) and function.nout == 1 and function.signature is None and not call.kwargs
 
 
 def _gradient(leaf: Leaf) -> Any:
