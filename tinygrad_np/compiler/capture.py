@@ -298,7 +298,6 @@ class Tape:
         return out
 
     def _record(self, call: Call, given: list[Any], result: Any) -> Any:
-        arrays = [leaf for leaf in given if isinstance(leaf, Traced | np.ndarray)]
         several = isinstance(result, tuple | list)
         made = [] if result is None else list(result) if several else [result]
         unchanging = not call.effect and all(
@@ -312,7 +311,7 @@ class Tape:
                     "captured the function: call it outside"
                 )
             value = self._value("result", array, array if unchanging else None)
-            for operand in arrays:
+            for operand in given:
                 if _overlap(array, _concrete(operand)):
                     value.owner = self._operand(operand).root
             call.results.append(value)

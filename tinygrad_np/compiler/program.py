@@ -6,7 +6,6 @@ parameter, is in `stores`: which value each of those arrays has in the end.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -81,6 +80,9 @@ class Wrapped:
     value: Value
 
 
+_FLAT = frozenset({Value, int, float, bool, np.float32, np.float64})  # arguments that nothing is nested in
+
+
 @dataclass(eq=False)
 class Call:
     """One NumPy call.
@@ -98,6 +100,8 @@ class Call:
     effect : bool
         The call is made for what it does and not for its result, such as checking labels or drawing random numbers:
         it is made on every run, in its place.
+    operands : list of Value
+        The values that it reads, each as often as it is named.
     """
 
     function: Callable[..., Any]
@@ -106,13 +110,13 @@ class Call:
     results: list[Value]
     dtype: np.dtype[Any] | None = None
     effect: bool = False
+    operands: list[Value] = field(init=False)
 
-    @functools.cached_property
-    def operands(self) -> list[Value]:
-        """The values it reads, each as often as it is named."""
-        if self.kwargs or any(isinstance(a, list | tuple | dict | slice) for a in self.args):
-            return list(values_in((self.args, self.kwargs)))
-        return [a for a in self.args if a.__class__ is Value]
+    def __post_init__(self) -> None:
+        if not self.kwargs and _FLAT.issuperset(map(type, self.args)):  # as in most calls, and found out sooner
+            self.operands = [a for a in self.args if a.__class__ is Value]
+        else:
+            self.operands = list(values_in((self.args, self.kwargs)))
 
     @property
     def elementwise(self) -> bool:
