@@ -277,9 +277,9 @@ class Tape:
         if out is not None:
             out = self.storage(out)
             kwargs.pop("casting", None)
-        if not kwargs and all(a.__class__ in _ATOMS for a in args):  # nothing nested, as in most calls
+        if not kwargs and _ATOMS.issuperset(map(type, args)):  # nothing nested, as in most calls
             concrete, concrete_kwargs = tuple([a.array if a.__class__ is Traced else a for a in args]), {}
-            given, operands = list(args), tuple(map(self._operand, args))
+            given, operands = args, tuple(map(self._operand, args))
         else:
             concrete, concrete_kwargs = map_leaves(_concrete, (tuple(args), kwargs))
             given = leaves((args, kwargs))
@@ -297,13 +297,12 @@ class Tape:
         self.write(out, made)
         return out
 
-    def _record(self, call: Call, given: list[Any], result: Any) -> Any:
+    def _record(self, call: Call, given: Sequence[Any], result: Any) -> Any:
         several = isinstance(result, tuple | list)
         made = [] if result is None else list(result) if several else [result]
-        unchanging = not call.effect and all(
-            value.kind == "constant" or (value.kind == "result" and value.source is not None)
-            for value in call.operands
-        )
+        unchanging = not call.effect
+        for value in call.operands:
+            unchanging &= value.kind == "constant" or (value.kind == "result" and value.source is not None)
         for array in made:
             if not isinstance(array, np.ndarray | np.generic):
                 raise CaptureError(
@@ -312,7 +311,8 @@ class Tape:
                 )
             value = self._value("result", array, array if unchanging else None)
             for operand in given:
-                if _overlap(array, _concrete(operand)):
+                concrete = operand.array if operand.__class__ is Traced else operand
+                if concrete.__class__ is np.ndarray and _overlap(array, concrete):
                     value.owner = self._operand(operand).root
             call.results.append(value)
         self.program.calls.append(call)
@@ -328,7 +328,7 @@ class Tape:
 
     def _operand(self, leaf: Any) -> Any:
         if isinstance(leaf, Traced):
-            if leaf.value.root in self._stale:
+            if self._stale and leaf.value.root in self._stale:
                 raise CaptureError(
                     f"{_described(leaf)} shares its memory with an array that the function has written to in place "
                     "since: tg.compile would use its old elements, so write to a copy"

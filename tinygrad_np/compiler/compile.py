@@ -360,6 +360,8 @@ def _check_same(first: Program, second: Program, name: str) -> None:
 def _numbered(call: Call) -> Any:
     """A call with a number for each value that it reads, and the kind of each that it makes; cheaper than its text."""
     made = call.dtype, [(value.number, value.shape, value.dtype) for value in call.results]
+    if call.flat:
+        return [x.number if x.__class__ is Value else (type(x), repr(x)) for x in call.args], made
     read = map_leaves(lambda x: x.number if isinstance(x, Value) else (type(x), repr(x)), (call.args, call.kwargs))
     return read, made
 

@@ -94,7 +94,7 @@ def share_common_calls(program: Program) -> Program:
     calls = []
     for call in program.calls:
         call = _on_others(call, shared)
-        key = None if call.effect else _key(call.function, call.args, call.kwargs, call.dtype)
+        key = None if call.effect else _key(call)
         if key is not None and key in seen:
             shared.update(zip(call.results, seen[key], strict=True))
             continue
@@ -104,10 +104,10 @@ def share_common_calls(program: Program) -> Program:
     return _with(program, calls, shared, program.values)
 
 
-def _key(function: Any, args: Any, kwargs: Any, dtype: Any) -> Any:
+def _key(call: Call) -> Any:
     """What two equal calls have in common; None if that cannot be told."""
-    parts: list[Any] = [id(function), str(dtype), *kwargs]
-    for leaf in leaves((args, list(kwargs.values()))):
+    parts: list[Any] = [id(call.function), str(call.dtype), *call.kwargs]
+    for leaf in call.args if call.flat else leaves((call.args, list(call.kwargs.values()))):
         if isinstance(leaf, Value):
             parts.append(leaf)
         elif leaf is None or leaf is Ellipsis or isinstance(leaf, bool | int | float | complex | str | np.generic):
@@ -116,7 +116,7 @@ def _key(function: Any, args: Any, kwargs: Any, dtype: Any) -> Any:
             parts.append(repr(leaf))
         else:
             return None
-    return (*parts, _structure((args, kwargs)))
+    return tuple(parts) if call.flat else (*parts, _structure((call.args, call.kwargs)))
 
 
 def _structure(tree: Any) -> str:
@@ -195,6 +195,8 @@ def _on_others(call: Call, instead: dict[Value, Value]) -> Call:
     """The call on what is put in the place of its operands."""
     if not any(value in instead for value in call.operands):
         return call
+    if call.flat:
+        return dataclasses.replace(call, args=tuple([instead.get(a, a) for a in call.args]))
     args, kwargs = replaced((call.args, call.kwargs), lambda v: instead.get(v, v))
     return dataclasses.replace(call, args=args, kwargs=kwargs)
 

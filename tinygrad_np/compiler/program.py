@@ -80,7 +80,7 @@ class Wrapped:
     value: Value
 
 
-_FLAT = frozenset({Value, int, float, bool, np.float32, np.float64})  # arguments that nothing is nested in
+_FLAT = frozenset({Value, int, float, bool, np.float32, np.float64})
 
 
 @dataclass(eq=False)
@@ -102,6 +102,8 @@ class Call:
         it is made on every run, in its place.
     operands : list of Value
         The values that it reads, each as often as it is named.
+    flat : bool
+        Nothing is nested in its arguments, and none has a keyword: so it is with most calls, and much is sooner done.
     """
 
     function: Callable[..., Any]
@@ -111,9 +113,11 @@ class Call:
     dtype: np.dtype[Any] | None = None
     effect: bool = False
     operands: list[Value] = field(init=False)
+    flat: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        if not self.kwargs and _FLAT.issuperset(map(type, self.args)):  # as in most calls, and found out sooner
+        self.flat = not self.kwargs and _FLAT.issuperset(map(type, self.args))
+        if self.flat:
             self.operands = [a for a in self.args if a.__class__ is Value]
         else:
             self.operands = list(values_in((self.args, self.kwargs)))
