@@ -41,5 +41,6 @@ def laid_out(memory: NDArray[np.uint8], like: Any) -> NDArray[Any]:
     """The start of some memory as an array with another's shape, dtype and order of axes, and without gaps."""
     order = sorted(range(len(like.shape)), key=lambda axis: -abs(like.strides[axis]))
     flat = memory[: like.nbytes].view(like.dtype)
-    array: NDArray[Any] = flat.reshape([like.shape[axis] for axis in order])
-    return array.transpose(sorted(order, key=order.__getitem__))
+    back = sorted(order, key=order.__getitem__)
+    array: NDArray[Any] = flat.reshape([like.shape[axis] for axis in order]).transpose(back)
+    return array

@@ -15,6 +15,7 @@ from typing import Any, cast
 import numpy as np
 
 from tinygrad_np.compiler import blas
+from tinygrad_np.compiler.blocks import EXACT, Sweep, loops
 from tinygrad_np.compiler.capture import copied, reinterpreted
 from tinygrad_np.compiler.inexact import accumulated, stacked
 from tinygrad_np.compiler.passes import batched, expanded
@@ -64,6 +65,7 @@ class Replay:
         self._buffer_of: dict[Value, int] = {}
         self._free: dict[int, list[int]] = {}
         self._scalars: dict[Any, Any] = {}
+        self._sweeps: list[Sweep] = []
         self._last = self._last_uses()
         self._returned = set(values_in(program.outputs))
         self._targets = self._storages_of_results()
@@ -87,6 +89,8 @@ class Replay:
         for position, call in enumerate(program.calls):
             self._emit(call, position)
             self._release(call, position)
+        for loop in reversed(loops(self._sweeps)):
+            self._lines[loop.first : loop.last + 1] = [loop.source(self._name(loop.blocks, "blocks"))]
         self._finish()
         arguments = ", ".join(f"x{v.number}" for v in program.values if v.kind == "input")
         body = "\n    ".join(self._lines or ["pass"])
@@ -239,7 +243,10 @@ class Replay:
         if isinstance(function, np.ufunc) and function.nout == 1 and not call.kwargs:
             out = self._out(call, result, position, in_place=call.elementwise)
             casting = ', casting="same_kind"' if call.dtype is not None else ""
-            self._line(function, self._with_arrays(call, result), out, casting)
+            args = self._with_arrays(call, result)
+            self._line(function, args, out, casting)
+            if function in EXACT and call.dtype is None:
+                self._note_sweep(call, args, out, position)
         elif _is_plain_reduction(call):
             out = self._out(call, result, position)
             self._lines.append(self._reduction(call, self._array(out)))
@@ -280,6 +287,16 @@ class Replay:
             return False
         self._fixed[result] = out
         return True
+
+    def _note_sweep(self, call: Call, args: list[Any], out: np.ndarray[Any, Any], position: int) -> None:
+        arrays = [self._fixed.get(x) if isinstance(x, Value) and x.shape else None for x in args]
+        if any(array is None and isinstance(x, Value) and x.shape for array, x in zip(arrays, args, strict=True)):
+            return  # not the same array on every run
+        given = [self._argument(x) if array is None else array for array, x in zip(arrays, args, strict=True)]
+        function, last_use = self._name(call.function), self._last[call.results[0]]
+        sweep = Sweep(len(self._lines) - 1, function, given, out, position, last_use)
+        if sweep.fits():
+            self._sweeps.append(sweep)
 
     def _with_arrays(self, call: Call, result: Value) -> list[Any]:
         """The arguments of a ufunc, with arrays in the place of numbers: converting those takes as long as the sum."""

@@ -1,0 +1,145 @@
+"""Large arrays are gone through block by block, and nothing else changes by it."""
+
+import math
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygrad_np as tg
+from tinygrad_np.compiler import blocks
+from tinygrad_np.compiler.blocks import Sweep, loops
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {f.__name__: f for f in (np.add, np.subtract, np.multiply, np.sqrt)}
+
+
+@pytest.fixture(autouse=True)
+def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "LARGE", 100)
+    monkeypatch.setattr(blocks, "BLOCK", 64)
+
+
+def sweeps(*calls: tuple[str, list[Any], np.ndarray], kept: tuple[np.ndarray, ...] = ()) -> list[Sweep]:
+    """On lines that follow one another; what they write is needed afterwards if it is kept."""
+    return [
+        Sweep(i, function, args, out, i, math.inf if any(out is x for x in kept) else len(calls) - 1)
+        for i, (function, args, out) in enumerate(calls)
+    ]
+
+
+def run(found: list[blocks.Loop]) -> None:
+    for loop in found:
+        exec(loop.source("blocks"), {**FUNCTIONS, "blocks": loop.blocks})
+
+
+@given(st.data())
+def test_what_is_needed_afterwards_is_the_same(data: st.DataObject) -> None:
+    shape = data.draw(st.sampled_from([(13, 2), (40,), (3, 3, 3)]))
+    number = st.sampled_from(["2.0", "-0.5"])
+    which = st.integers(0, 3)
+    calls = data.draw(st.lists(st.tuples(st.sampled_from(sorted(FUNCTIONS)), which, which | number, which), min_size=2))
+    arrays = [np.random.default_rng(i).uniform(1, 2, shape).astype(np.float32) for i in range(4)]
+    expected = [x.copy() for x in arrays]
+    with np.errstate(all="ignore"):
+        for function, a, b, out in calls:
+            second = float(b) if isinstance(b, str) else expected[b]
+            FUNCTIONS[function](*([expected[a]] if function == "sqrt" else [expected[a], second]), out=expected[out])
+        described = [
+            (f, [arrays[a]] + ([] if f == "sqrt" else [b if isinstance(b, str) else arrays[b]]), arrays[out])
+            for f, a, b, out in calls
+        ]
+        (loop,) = found = loops(sweeps(*described, kept=tuple(arrays[:2])))
+        assert len(loop.blocks) == math.ceil(arrays[0].nbytes / 64)
+        run(found)
+    for mine, theirs in zip(arrays[:2], expected[:2], strict=True):
+        assert mine.tobytes() == theirs.tobytes()
+
+
+def test_an_array_for_in_between_stays_in_the_cache() -> None:
+    w, g, change = (np.ones((20, 5), np.float32) for _ in range(3))
+    (loop,) = loops(sweeps(("multiply", [g, "0.5"], change), ("subtract", [w, change], w), kept=(w,)))
+    assert len({block[1].ctypes.data for block in loop.blocks}) == 1
+    run([loop])
+    np.testing.assert_array_equal(w, 0.5)
+    (loop,) = loops(sweeps(("multiply", [g, "0.5"], change), ("subtract", [w, change], w), kept=(w, change)))
+    assert len({block[1].ctypes.data for block in loop.blocks}) == len(loop.blocks) > 1
+
+
+def test_what_is_read_before_it_is_written_is_not_in_between() -> None:
+    w, old = np.ones(50, np.float32), np.arange(50, dtype=np.float32)
+    (loop,) = loops(sweeps(("add", [w, old], w), ("multiply", [w, "2.0"], old), kept=(w,)))
+    run([loop])
+    np.testing.assert_array_equal(w, 1 + np.arange(50))
+
+
+def test_calls_with_another_between_them_or_of_another_size_are_apart() -> None:
+    x, y, z = np.ones(100), np.ones(100), np.ones(200)
+    calls = sweeps(("add", [x, "1"], x), ("add", [y, "1"], y), ("add", [z, "1"], z), ("add", [x, "1"], x))
+    assert [len(loop.sweeps) for loop in loops(calls)] == [2]
+    calls[1].line += 1
+    assert loops(calls) == []
+
+
+def test_arrays_that_overlap_are_apart_unless_they_start_together() -> None:
+    whole = np.arange(200.0)
+    first, second = whole[:199], whole[1:]
+    assert loops(sweeps(("add", [first, "1"], first), ("add", [second, "1"], second), kept=(first, second))) == []
+    (loop,) = loops(sweeps(("add", [whole, "1"], whole), ("add", [whole[:], "1"], whole[:]), kept=(whole,)))
+    assert len(loop.blocks[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("argument", "out"),
+    [
+        (np.ones((10, 20)), np.ones((20, 10)).T),  # in another order
+        (np.ones((10, 20), np.float32), np.ones((10, 20))),  # of another dtype
+        (np.ones(20), np.ones((10, 20))),  # broadcast
+        (np.ones(3), np.ones(3)),  # small
+    ],
+)
+def test_what_does_not_fit(argument: np.ndarray, out: np.ndarray) -> None:
+    assert not Sweep(0, "negative", [argument], out, 0, 0).fits()
+
+
+@pytest.mark.parametrize(
+    "optimiser",
+    [
+        lambda parameters: tg.optim.SGD(parameters, lr=0.1),
+        lambda parameters: tg.optim.SGD(parameters, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01),
+        lambda parameters: tg.optim.Adam(parameters, lr=0.1),
+        lambda parameters: tg.optim.AdamW(parameters, lr=0.1),
+        lambda parameters: tg.optim.RMSprop(parameters, lr=0.1, momentum=0.5, centered=True),
+        lambda parameters: tg.optim.Adagrad(parameters, lr=0.1),
+    ],
+)
+def test_training_in_blocks_is_bit_for_bit_that_of_the_eager_loop(optimiser: Callable[..., Any]) -> None:
+    seeds = count(1)
+
+    def training() -> tuple[Any, Callable[[Any, Any], Any]]:
+        tg.manual_seed(0)
+        model = tg.nn.Sequential(tg.nn.Dense(9, 7), tg.nn.ReLU(), tg.nn.Dense(7, 5))
+        update = optimiser(model.parameters())
+
+        def step(x: Any, labels: Any) -> Any:
+            update.zero_grad()
+            loss = tg.nn.cross_entropy(model(x), labels)
+            loss.backward()
+            update.step()
+            return loss
+
+        return model, step
+
+    (eager_model, eager), (model, step) = training(), training()
+    compiled = tg.compile(step)
+    for _ in range(10):
+        rng = np.random.default_rng(next(seeds))
+        x, labels = rng.normal(size=(6, 9)).astype(np.float32), rng.integers(0, 5, 6)
+        assert compiled(x, labels).data.tobytes() == eager(x, labels).data.tobytes()
+        for mine, theirs in zip(model.parameters(), eager_model.parameters(), strict=True):
+            assert mine.data.tobytes() == theirs.data.tobytes()
+            assert mine.grad.tobytes() == theirs.grad.tobytes()
+    assert "in blocks" in compiled.program.source

@@ -1,0 +1,126 @@
+"""Large arrays block by block, so that of several elementwise calls each finds in the cache what the one before left.
+
+An update of a weight is such a sequence of calls. Each goes through arrays that are too large for the cache, and waits
+for memory most of the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+__all__ = ["EXACT", "Loop", "Sweep", "loops"]
+
+Array = np.ndarray[Any, Any]
+
+EXACT = frozenset({np.add, np.subtract, np.multiply, np.divide, np.sqrt, np.square, np.negative, np.absolute})
+"""Functions whose results are rounded correctly, and so are the same wherever in an array an element lies."""
+
+LARGE, BLOCK = 1 << 19, 1 << 18
+"""From how many bytes of an array on it is gone through in blocks, and how many bytes of it make one."""
+
+
+@dataclass
+class Sweep:
+    """An elementwise call that goes through whole arrays.
+
+    Attributes
+    ----------
+    line : int
+        Which line of the generated function it is.
+    function : str
+        What that calls it.
+    args : list of ndarray or str
+        The arrays that it reads; text for what is the same for all elements.
+    out : ndarray
+        The array that it writes.
+    position, last_use : float
+        Which call of the program it is, and which is the last one that reads the result.
+    """
+
+    line: int
+    function: str
+    args: list[Array | str]
+    out: Array
+    position: int
+    last_use: float
+
+    def fits(self) -> bool:
+        """Whether the arrays are large, and each element lies in all of them at the same place."""
+        out = self.out
+        alike = [(x.shape, x.dtype, x.flags.c_contiguous) == (out.shape, out.dtype, True) for x in [*self.read, out]]
+        return out.nbytes >= LARGE and all(alike)
+
+    @property
+    def read(self) -> list[Array]:
+        """The arrays among the arguments."""
+        return [x for x in self.args if isinstance(x, np.ndarray)]
+
+
+class Loop:
+    """Sweeps that follow one another, made for one block after the other.
+
+    Attributes
+    ----------
+    first, last : int
+        Which lines it takes the place of.
+    blocks : list of tuples of ndarrays
+        What it goes through: a part of each array. Of an array that only these sweeps use, it is always the same part,
+        which then stays in the cache.
+    """
+
+    def __init__(self, sweeps: Sequence[Sweep]) -> None:
+        self.sweeps = sweeps
+        self.first, self.last = sweeps[0].line, sweeps[-1].line
+        flat: dict[int, Array] = {}
+        last_use: dict[int, float] = {}
+        inner: set[int] = set()  # written here before they are read
+        for sweep in sweeps:
+            flat |= {_start(x): x.reshape(-1) for x in sweep.read}
+            start = _start(sweep.out)
+            if start not in flat:
+                inner.add(start)
+            flat[start], last_use[start] = sweep.out.reshape(-1), sweep.last_use
+        inner = {start for start in inner if last_use[start] <= sweeps[-1].position}
+        self._names = {start: f"b{i}" for i, start in enumerate(flat)}
+        size, length = sweeps[0].out.size, max(1, BLOCK // sweeps[0].out.itemsize)
+        parts = [slice(i, min(i + length, size)) for i in range(0, size, length)]
+        self.blocks = [
+            tuple(x[: part.stop - part.start] if start in inner else x[part] for start, x in flat.items())
+            for part in parts
+        ]
+
+    def source(self, blocks: str) -> str:
+        """The loop, through blocks of that name."""
+        lines = [f"for ({', '.join(self._names.values())},) in {blocks}:"]
+        for sweep in self.sweeps:
+            args = ", ".join(x if isinstance(x, str) else self._names[_start(x)] for x in sweep.args)
+            lines.append(f"        {sweep.function}({args}, out={self._names[_start(sweep.out)]})")
+        return "\n".join(lines)
+
+
+def loops(sweeps: Sequence[Sweep]) -> list[Loop]:
+    """One for each sequence of sweeps on lines that follow one another, through arrays of one size."""
+    groups: list[list[Sweep]] = []
+    for sweep in sweeps:
+        if groups and _goes_on(groups[-1], sweep):
+            groups[-1].append(sweep)
+        else:
+            groups.append([sweep])
+    return [Loop(group) for group in groups if len(group) > 1]
+
+
+def _goes_on(group: list[Sweep], sweep: Sweep) -> bool:
+    out, before = sweep.out, group[-1].out
+    if sweep.line != group[-1].line + 1 or (out.size, out.dtype) != (before.size, before.dtype):
+        return False
+    starts = {_start(x) for one in (*group, sweep) for x in [*one.read, one.out]}
+    # Arrays that overlap but do not start together have an element in several blocks.
+    return all(a == b or abs(a - b) >= out.nbytes for a in starts for b in starts)
+
+
+def _start(array: Array) -> int:
+    return array.ctypes.data
