@@ -114,7 +114,8 @@ class Tensor(ArrayMethods):
     def grad(self) -> np.ndarray[Any, Any] | None:
         """The gradient that `backward` has added up here, or None. Only leaves keep one."""
         if isinstance(self._node, Leaf):
-            return cast("np.ndarray[Any, Any] | None", gradient_of(self._node))
+            gradient: np.ndarray[Any, Any] | None = gradient_of(self._node)
+            return gradient
         if self._node is not None:
             raise GradientError(
                 f"{self._node.function.name} made this tensor, and only leaves keep a .grad: "
@@ -158,8 +159,9 @@ class Tensor(ArrayMethods):
             start: dict[Node, Any] = {self._node: np.array(1, self.dtype)}
         else:
             start = _starting_cotangents([self], [gradient], "backward()", recorded=False)
-        for leaf, gradient in walk(start, None, retain=retain_graph, wrap=None).items():
-            add_gradient(cast(Leaf, leaf), gradient)
+        found: dict[Any, Any] = walk(start, None, retain=retain_graph, wrap=None)
+        for leaf, gradient in found.items():
+            add_gradient(leaf, gradient)
 
     @staticmethod
     def door(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:

@@ -63,13 +63,18 @@ def dense(x: Any, weight: Any, bias: Any = None) -> Any:
 
 
 def _as_rows(x: Any) -> Any:
-    return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+
+def _by_weight(g: Any, _y: Any, x: Any, _weight: Any, _bias: Any) -> Any:
+    x, g = (x, g) if x.ndim == 2 else (_as_rows(x), _as_rows(g))
+    return x.T.conjugate() @ g
 
 
 defvjp(
     dense,
     lambda g, _y, _x, weight, _bias: g @ weight.T.conjugate(),
-    lambda g, _y, x, _weight, _bias: _as_rows(x).T.conjugate() @ _as_rows(g),
+    _by_weight,
     lambda g, _y, _x, _weight, _bias: summed_to(g, _bias.shape),
     quiet=True,
 )

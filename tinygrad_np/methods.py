@@ -51,22 +51,26 @@ class ArrayMethods:
     @property
     def shape(self) -> tuple[int, ...]:
         """The length of each axis."""
-        return cast("tuple[int, ...]", self._value.shape)
+        shape: tuple[int, ...] = self._value.shape
+        return shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The type of the elements."""
-        return cast("np.dtype[Any]", self._value.dtype)
+        dtype: np.dtype[Any] = self._value.dtype
+        return dtype
 
     @property
     def ndim(self) -> int:
         """The number of axes."""
-        return cast(int, self._value.ndim)
+        ndim: int = self._value.ndim
+        return ndim
 
     @property
     def size(self) -> int:
         """The number of elements."""
-        return cast(int, self._value.size)
+        size: int = self._value.size
+        return size
 
     @property
     def itemsize(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tinygrad_np.arguments import checked
 from tinygrad_np.core import Tensor
 from tinygrad_np.errors import DtypeError, GradientError, ShapeError
-from tinygrad_np.graph import Leaf, capturing
+from tinygrad_np.graph import capturing
 from tinygrad_np.memory import aligned, aligned_bytes
 from tinygrad_np.standins import gradient_of, live, mark_updated
 from tinygrad_np.state import fitting, flattened, on_tape
@@ -187,7 +187,7 @@ class Optimizer(ABC):
             np.copyto(rate, lr, casting="same_kind")
         update = this._update
         for i, parameter in enumerate(self.parameters):
-            leaf = cast(Leaf, parameter._node)
+            leaf: Any = parameter._node
             gradient = gradient_of(leaf)
             if gradient is not None:
                 update(i, live(parameter._value), gradient)
