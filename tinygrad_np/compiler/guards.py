@@ -11,6 +11,7 @@ import functools
 import sys
 import types
 from collections.abc import Callable, Iterator
+from operator import getitem, length_hint
 from typing import Any
 
 import numpy as np
@@ -28,26 +29,30 @@ class Watch:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.arrays: list[np.ndarray[Any, Any]] = []
-        self._entries: list[tuple[Callable[[], Any], Any, str]] = []
+        # What to call with which two arguments, what it returned, and the name for that.
+        self._entries: list[tuple[Callable[[Any, Any], Any], Any, Any, Any, str]] = []
         self._seen: set[int] = set()
         self._alive: list[Any] = []
         self._walk(function, getattr(function, "__name__", "the function"))
 
     def changed(self) -> str | None:
         """The name of something that is not as it was, or None."""
-        for read, known, name in self._entries:
+        for get, thing, key, known, name in self._entries:
             try:
-                now = read()
+                now = get(thing, key)
             except (KeyError, IndexError, AttributeError, ValueError):
                 return name
             if now is not known and not (isinstance(known, _PLAIN) and type(now) is type(known) and now == known):
                 return name
         return None
 
-    def _watch(self, read: Callable[[], Any], name: str) -> None:
-        value = read()
-        self._entries.append((read, value, name))
+    def _watch(self, get: Callable[[Any, Any], Any], thing: Any, key: Any, name: str) -> None:
+        value = get(thing, key)
+        self._entries.append((get, thing, key, value, name))
         self._walk(value, name)
+
+    def _watch_length(self, container: Any, name: str) -> None:
+        self._entries.append((length_hint, container, 0, len(container), name))
 
     def _walk(self, thing: Any, name: str) -> None:
         if isinstance(thing, _PLAIN) or id(thing) in self._seen:
@@ -57,7 +62,7 @@ class Watch:
         if isinstance(thing, np.ndarray):
             self.arrays.append(thing)
         elif isinstance(thing, Tensor):
-            self._watch(lambda: thing._value, f"{name}.data")
+            self._watch(getattr, thing, "_value", f"{name}.data")
         elif isinstance(thing, functools.partial):
             for part, label in ((thing.func, "func"), (thing.args, "args"), (thing.keywords, "keywords")):
                 self._walk(part, f"{name}.{label}")
@@ -76,9 +81,9 @@ class Watch:
             return
         for variable, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
             if is_set(cell):
-                self._watch(functools.partial(getattr, cell, "cell_contents"), variable)
+                self._watch(getattr, cell, "cell_contents", variable)
         for variable in named_globals(function):
-            self._watch(_reader(function.__globals__, variable), variable)
+            self._watch(getitem, function.__globals__, variable, variable)
         for default in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
             self._walk(default, f"a default of {name}")
 
@@ -86,10 +91,10 @@ class Watch:
         if len(container) > _LARGEST:
             return
         if not isinstance(container, tuple):
-            self._entries.append((lambda: len(container), len(container), f"len({name})"))
+            self._watch_length(container, f"len({name})")
         keys = container if isinstance(container, dict) else range(len(container))
         for key in list(keys):
-            self._watch(_reader(container, key), f"{name}[{key!r}]")
+            self._watch(getitem, container, key, f"{name}[{key!r}]")
 
     def _walk_object(self, thing: Any, name: str) -> None:
         module = type(thing).__module__
@@ -103,13 +108,9 @@ class Watch:
             self._walk(call, name)
         attributes = getattr(thing, "__dict__", None)
         if isinstance(attributes, dict):
-            self._entries.append((lambda: len(attributes), len(attributes), f"the attributes of {name}"))
+            self._watch_length(attributes, f"the attributes of {name}")
             for key in list(attributes):
-                self._watch(_reader(attributes, key), f"{name}.{key}")
-
-
-def _reader(container: Any, key: Any) -> Callable[[], Any]:
-    return lambda: container[key]
+                self._watch(getitem, attributes, key, f"{name}.{key}")
 
 
 def named_globals(function: types.FunctionType) -> Iterator[str]:
