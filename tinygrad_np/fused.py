@@ -63,12 +63,11 @@ def dense(x: Any, weight: Any, bias: Any = None) -> Any:
 
 
 def _as_rows(x: Any) -> Any:
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def _by_weight(g: Any, _y: Any, x: Any, _weight: Any, _bias: Any) -> Any:
-    x, g = (x, g) if x.ndim == 2 else (_as_rows(x), _as_rows(g))
-    return x.T.conjugate() @ g
+    return _as_rows(x).T.conjugate() @ _as_rows(g)
 
 
 defvjp(
@@ -168,7 +167,7 @@ def loss_and_slope(logits: Any, labels: Any) -> tuple[Any, Any]:
     n = rows(logits)
     z = _as_rows(logits)
     few = z.shape[1] <= FEW
-    z = np.copy(z.T if few else z, order="C")
+    z = (z.T if few else z).copy()
     axis = 0 if few else 1  # of the classes
     top = np.maximum(z.max(axis=axis, keepdims=True), np.finfo(z.dtype).min)  # where all are -inf, they stay so
     with np.errstate(over="ignore"):  # the distance of the largest floats: its exp is zero
