@@ -122,14 +122,16 @@ def walk(
             arguments = plain if wrap is None else _wrapped(node, g, wrap)
             static = node.static
             is_masked = guarded = spreads = False
-            if masked or static or function.selects or function.has_pole:
+            rules = function.rules
+            if masked or static or function.special:
                 is_masked = node in masked
                 spreads = is_masked or function.selects or "where" in static
                 guarded = function.has_pole or (is_masked and function.elementwise and function.reads_values)
+                if function.variadic:
+                    rules = function.rules_for(node, wrap, is_masked)
             if errors is None and not function.quiet:
                 # A rule may divide by zero where its cotangent is zero. What comes of it is cut off: no need to warn.
                 errors = np.seterr(divide="ignore", over="ignore", invalid="ignore")
-            rules = function.rules_for(node, wrap, is_masked) if function.variadic else function.rules
             for rule, parent in zip(rules, node.parents):  # noqa: B905 (equally long, and hot)
                 if parent is None or rule is zero or (targets is not None and parent not in useful):
                     continue

@@ -114,7 +114,7 @@ class _Recomputed:
     """What a checkpointed call is to the backward walk: a call of as many inputs as it has sources."""
 
     has_pole = broadcasts = elementwise = reads_values = quiet = False
-    selects = variadic = True
+    selects = special = variadic = True
     rules: tuple[Rule | None, ...] = ()
 
     def __init__(self, fn: Callable[..., Any], run_again: Callable[[], Any], ends: dict[int, Tensor]) -> None:

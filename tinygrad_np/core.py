@@ -391,7 +391,7 @@ class Differentiable(Handler):
 
     __slots__ = (
         *("_plans", "_signature", "arity", "reads", "rules"),
-        *("broadcasts", "elementwise", "has_pole", "quiet", "reads_values", "selects", "variadic"),
+        *("broadcasts", "elementwise", "has_pole", "quiet", "reads_values", "selects", "special", "variadic"),
     )
 
     def __init__(
@@ -416,6 +416,7 @@ class Differentiable(Handler):
         self.has_pole = has_pole
         self.selects = selects
         self.quiet = quiet
+        self.special = has_pole or selects or variadic  # which costs the walk one look rather than three
         self.reads = [
             None if rule is None or rule is zero else RuleSignature(rule, len(rules), self.name) for rule in rules
         ]

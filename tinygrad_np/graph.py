@@ -142,6 +142,7 @@ class Recorded(Protocol):
     name: str
     has_pole: bool
     selects: bool
+    special: bool
     broadcasts: bool
     elementwise: bool
     reads_values: bool
