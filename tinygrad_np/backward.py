@@ -120,6 +120,9 @@ def walk(
                 g = tuple(map(g.get, range(len(output))))
             plain = (g, node if output is None else output, *inputs)
             arguments = plain if wrap is None else _wrapped(node, g, wrap)
+            if errors is None and not function.quiet:
+                # A rule may divide by zero where its cotangent is zero. What comes of it is cut off: no need to warn.
+                errors = np.seterr(divide="ignore", over="ignore", invalid="ignore")
             static = node.static
             is_masked = guarded = spreads = False
             rules = function.rules
@@ -129,9 +132,6 @@ def walk(
                 guarded = function.has_pole or (is_masked and function.elementwise and function.reads_values)
                 if function.variadic:
                     rules = function.rules_for(node, wrap, is_masked)
-            if errors is None and not function.quiet:
-                # A rule may divide by zero where its cotangent is zero. What comes of it is cut off: no need to warn.
-                errors = np.seterr(divide="ignore", over="ignore", invalid="ignore")
             for rule, parent in zip(rules, node.parents):  # noqa: B905 (equally long, and hot)
                 if parent is None or rule is zero or (targets is not None and parent not in useful):
                     continue
