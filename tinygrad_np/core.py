@@ -333,7 +333,6 @@ def tensor(data: ArrayLike | Tensor, *, requires_grad: bool = False, dtype: DTyp
             value = value if dtype is None else value.astype(dtype)
         else:
             value = np.array(data.data if isinstance(data, Tensor) else data, dtype=dtype)
-            value = aligned(value) if requires_grad else value
     except (ValueError, TypeError) as error:
         raise explained(error, "tg.tensor", [data], {} if dtype is None else {"dtype": dtype}) from error
     if value.dtype.hasobject or value.dtype.kind not in "biufc":
@@ -343,7 +342,10 @@ def tensor(data: ArrayLike | Tensor, *, requires_grad: bool = False, dtype: DTyp
             f"a tensor of dtype {value.dtype} and shape {value.shape} cannot require a gradient: "
             "gradients need a floating-point or complex dtype, so write dtype=np.float32 or pass floats such as 1.0"
         )
-    return Tensor(value, Leaf(value) if requires_grad else None)
+    if not requires_grad:
+        return Tensor(value)
+    value = aligned(value) if isinstance(value, np.ndarray) else value
+    return Tensor(value, Leaf(value))
 
 
 # ----------------------------------------------------------------------------- 2. what apply does with each function

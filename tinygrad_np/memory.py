@@ -38,9 +38,12 @@ def aligned_bytes(nbytes: int) -> NDArray[np.uint8]:
 
 
 def laid_out(memory: NDArray[np.uint8], like: Any) -> NDArray[Any]:
-    """The start of some memory as an array with another's shape, dtype and order of axes, and without gaps."""
+    """The start of some memory as an array with another's shape, dtype and order of axes, and without gaps.
+
+    What it is like may be anything with a shape, dtype, strides and nbytes.
+    """
     order = sorted(range(len(like.shape)), key=lambda axis: -abs(like.strides[axis]))
     flat = memory[: like.nbytes].view(like.dtype)
-    back = sorted(order, key=order.__getitem__)
+    back = sorted(range(len(order)), key=order.__getitem__)
     array: NDArray[Any] = flat.reshape([like.shape[axis] for axis in order]).transpose(back)
     return array

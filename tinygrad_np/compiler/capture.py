@@ -300,9 +300,9 @@ class Tape:
     def _record(self, call: Call, given: Sequence[Any], result: Any) -> Any:
         several = isinstance(result, tuple | list)
         made = [] if result is None else list(result) if several else [result]
-        unchanging = not call.effect
-        for value in call.operands:
-            unchanging &= value.kind == "constant" or (value.kind == "result" and value.source is not None)
+        unchanging = not call.effect and all(
+            v.kind == "constant" or (v.kind == "result" and v.source is not None) for v in call.operands
+        )
         for array in made:
             if not isinstance(array, np.ndarray | np.generic):
                 raise CaptureError(
@@ -312,7 +312,7 @@ class Tape:
             value = self._value("result", array, array if unchanging else None)
             for operand in given:
                 concrete = operand.array if operand.__class__ is Traced else operand
-                if concrete.__class__ is np.ndarray and _overlap(array, concrete):
+                if isinstance(concrete, np.ndarray) and _overlap(array, concrete):
                     value.owner = self._operand(operand).root
             call.results.append(value)
         self.program.calls.append(call)

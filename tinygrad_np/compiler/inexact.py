@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_np.compiler.passes import batched
 from tinygrad_np.compiler.program import Call, Program, Value
 
 __all__ = [
@@ -161,7 +162,9 @@ def prefers_one_thread(program: Program) -> bool:
 def _multiplications(program: Program) -> Iterator[int]:
     """How many multiplications each matrix product of a program takes, where it takes any."""
     for call in program.calls:
-        if call.function in (np.matmul, accumulated, stacked):
+        if call.function is batched:
+            yield from (math.prod(v.shape) * call.args[1].shape[0] for v in call.results if v.nbytes)
+        elif call.function in (np.matmul, accumulated, stacked):
             a = call.args[-2]
             factors = [v for v in (a if call.function is stacked else (a,)) if isinstance(v, Value)]
             size = math.prod(call.results[0].shape) * sum(v.shape[-1] for v in factors)

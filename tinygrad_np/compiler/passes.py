@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import Counter
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from tinygrad_np.compiler.program import Call, Program, Value, replaced, values_in
 from tinygrad_np.core import getitem, table
+from tinygrad_np.memory import CACHE_LINE
 from tinygrad_np.trees import leaves
 
 __all__ = [
@@ -27,8 +29,14 @@ __all__ = [
 OFTEN = 4
 """From how many uses on it pays to do something once for all of them."""
 
-SHORT, SMALL = 256, 65_536
-"""Up to how many elements in a row, and bytes in all, repeating it costs less than it brings."""
+SHORT = 256
+"""Up to how many elements in a row going through it again for each row costs more than the arithmetic."""
+
+REPEATED = 65_536
+"""Up to how many bytes in all rows repeating one costs less than it brings."""
+
+# NumPy chooses another way to np.power for an exponent of one element: these do the same whatever the shape.
+_ARITHMETIC = frozenset({np.add, np.subtract, np.multiply, np.divide})
 
 _PART = table[getitem].function
 
@@ -45,7 +53,7 @@ def expanded(x: Any, shape: tuple[int, ...]) -> Any:
 
 def optimised(program: Program) -> Program:
     """All passes, in the order in which they help one another."""
-    first = fold_constants, drop_multiplications_by_one, share_common_calls
+    first = fold_constants, drop_multiplications_by_one, share_common_calls, drop_dead_calls
     for improve in (*first, batch_products, expand_broadcasts, drop_dead_calls):
         program = improve(program)
     return program
@@ -144,12 +152,15 @@ def batch_products(program: Program) -> Program:
     parts = {call.results[0]: call for call in program.calls if call.function is _PART and len(call.args) == 1}
     groups: dict[tuple[Value, Value], dict[int, Call]] = {}
     for call in program.calls:
-        if call.function is np.matmul and not call.kwargs and call.dtype is None and call.args[0] in parts:
-            part, (left, right) = parts[call.args[0]], call.args
-            whole, index = part.args[0], part.kwargs["index"]
-            plain = isinstance(whole, Value) and isinstance(right, Value) and type(index) is int
-            if plain and len(whole.shape) == 3 and len(left.shape) == len(right.shape) == 2:
-                groups.setdefault((whole, right), {})[index % whole.shape[0]] = call
+        if call.function is not np.matmul or not call.flat or call.dtype is not None or call.args[0] not in parts:
+            continue
+        part, (left, right) = parts[call.args[0]], call.args
+        whole, index = part.args[0], part.kwargs["index"]
+        plain = isinstance(whole, Value) and isinstance(right, Value) and type(index) is int
+        matrices = plain and len(whole.shape) == 3 and len(left.shape) == len(right.shape) == 2
+        # The products will lie side by side, and each should start at a cache line.
+        if matrices and call.results[0].nbytes % CACHE_LINE == 0:
+            groups.setdefault((whole, right), {}).setdefault(index % whole.shape[0], call)
     instead: dict[Call, list[Call]] = {}
     for (whole, right), products in groups.items():
         if len(products) == whole.shape[0] >= OFTEN:
@@ -166,29 +177,34 @@ def expand_broadcasts(program: Program) -> Program:
         uses.update((value, call.results[0].shape) for value in _broadcast(call))
     whole: dict[tuple[Value, tuple[int, ...]], Value] = {}
     number = program.unused_numbers()
-    calls = []
+    values, calls = list(program.values), []
     for call in program.calls:
-        for value in _broadcast(call):
+        again = _broadcast(call)
+        for value in again:
             key = value, call.results[0].shape
-            if uses[key] >= OFTEN and key not in whole:
-                strides = dataclasses.replace(call.results[0], dtype=value.dtype).packed
-                whole[key] = Value(next(number), "result", key[1], value.dtype, strides, True)
+            if uses[key] < OFTEN or key in whole:
+                continue
+            like = dataclasses.replace(call.results[0], dtype=value.dtype)
+            whole[key] = Value(next(number), "result", key[1], value.dtype, like.packed, True)
+            if value.kind == "constant":
+                whole[key].kind, whole[key].source = "constant", expanded(value.source, key[1])
+                values.append(whole[key])
+            else:
                 calls.append(Call(expanded, (value,), {"shape": key[1]}, [whole[key]]))
-        if call.elementwise:
-            shape = call.results[0].shape
-            call = _on_others(call, {v: whole[v, shape] for v in call.operands if (v, shape) in whole})
-        calls.append(call)
-    return dataclasses.replace(program, calls=calls)
+        found = {value: whole.get((value, call.results[0].shape), value) for value in again}
+        calls.append(_on_others(call, found))
+    return dataclasses.replace(program, values=values, calls=calls)
 
 
 def _broadcast(call: Call) -> list[Value]:
     """The operands of an elementwise call that it goes through again and again for each row of a small result."""
-    if not call.elementwise or call.dtype is not None:
+    if call.function not in _ARITHMETIC or not call.flat or call.dtype is not None:
         return []
-    shape, nbytes = call.results[0].shape, call.results[0].nbytes
-    if not shape or shape[-1] > SHORT or nbytes > SMALL:
+    (result,) = call.results
+    rows = result.strides == result.packed and result.strides[-1:] == (result.dtype.itemsize,)
+    if not rows or result.shape[-1] > SHORT or result.nbytes > REPEATED:
         return []
-    return [v for v in dict.fromkeys(call.operands) if v.shape and v.shape != shape]
+    return [v for v in dict.fromkeys(call.operands) if v.shape != result.shape and math.prod(v.shape) > 1]
 
 
 def _on_others(call: Call, instead: dict[Value, Value]) -> Call:

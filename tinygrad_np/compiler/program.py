@@ -80,7 +80,10 @@ class Wrapped:
     value: Value
 
 
-_FLAT = frozenset({Value, int, float, bool, np.float32, np.float64})
+_FLAT = frozenset(
+    {Value, bool, int, float, complex, np.bool_, np.int64}
+    | {np.float16, np.float32, np.float64, np.complex64, np.complex128}
+)
 
 
 @dataclass(eq=False)
@@ -126,7 +129,7 @@ class Call:
     def elementwise(self) -> bool:
         """Whether each element of its one result depends on one element of each operand."""
         function = self.function
-        if not isinstance(function, np.ufunc) or self.kwargs:
+        if not self.flat or not isinstance(function, np.ufunc):
             return False
         return function.nout == 1 and function.signature is None
 
