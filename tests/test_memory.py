@@ -59,6 +59,11 @@ def test_a_leaf_is_a_copy_that_starts_at_a_line(dtype, order):
     assert not np.may_share_memory(leaf.data, array)
 
 
+def test_what_is_no_array_of_numbers_is_refused_as_when_it_is_small():
+    with pytest.raises(tg.errors.DtypeError, match="holds numbers, not dtype object"):
+        tg.tensor(np.array([None] * 1000), requires_grad=True)
+
+
 @pytest.mark.parametrize("kind", [tg.optim.SGD, tg.optim.Adam, tg.optim.AdamW, tg.optim.RMSprop, tg.optim.Adagrad])
 def test_what_a_training_step_reads_and_writes_starts_at_a_line(kind):
     layer = tg.nn.Dense(100, 50)

@@ -20,7 +20,7 @@ import numpy as np
 from tinygrad_np.errors import DtypeError, GradientError
 
 __all__ = [
-    *("Folded", "Leaf", "Node", "Pending", "Pick", "Spec"),
+    *("Leaf", "Lost", "Node", "Pending", "Pick", "Spec"),
     *("capturing", "enable_grad", "next_number", "no_grad", "recording"),
 ]
 
@@ -218,15 +218,15 @@ class Pending:
         return np.array(self.buffer)
 
 
-class Folded(Pending):
-    """A gradient that went straight into an update, so that it never was in an array."""
+class Lost(Pending):
+    """A gradient of a compiled step that is nowhere any more."""
 
-    def __init__(self) -> None:
+    __slots__ = ("why",)
+
+    def __init__(self, why: str) -> None:
         super().__init__(None)
+        self.why = why
 
     def array(self) -> np.ndarray[Any, Any]:
         """Raise: it is gone."""
-        raise GradientError(
-            "this gradient went straight into its parameter, as tg.compile(..., exact=False) lets it: return it from "
-            "the compiled function, or compile with exact=True"
-        )
+        raise GradientError(self.why)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import tinygrad_np as tg
 from tinygrad_np.compiler import blocks
 from tinygrad_np.compiler.blocks import Sweep, loops
+from tinygrad_np.state import on_tape
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {f.__name__: f for f in (np.add, np.subtract, np.multiply, np.sqrt)}
 
@@ -33,7 +34,7 @@ def sweeps(*calls: tuple[str, list[Any], np.ndarray], kept: tuple[np.ndarray, ..
 
 def run(found: list[blocks.Loop]) -> None:
     for loop in found:
-        exec(loop.source("blocks"), {**FUNCTIONS, "blocks": loop.blocks})
+        exec("\n".join(loop.source("blocks")), {**FUNCTIONS, "blocks": loop.blocks})
 
 
 @given(st.data())
@@ -103,6 +104,50 @@ def test_arrays_that_overlap_are_apart_unless_they_start_together() -> None:
 )
 def test_what_does_not_fit(argument: np.ndarray, out: np.ndarray) -> None:
     assert not Sweep(0, "negative", [argument], out, 0, 0).fits()
+
+
+def test_what_is_the_same_for_all_elements_must_not_be_one_of_those_that_are_written() -> None:
+    @tg.compile
+    def function(x: Any) -> Any:
+        y = np.exp(x) + 1.0
+        return np.sum(y * y[-1, ...])
+
+    x = np.linspace(0, 1, 200)
+    assert function(x) == np.sum((np.exp(x) + 1.0) * (np.exp(x) + 1.0)[-1])
+
+
+def test_a_nested_list_is_not_the_same_for_all_elements() -> None:
+    state = np.ones((100, 3))
+
+    @tg.compile
+    def function(x: Any) -> Any:
+        s = on_tape(state)
+        np.multiply(s, [1.0, 2.0, 3.0], out=s)
+        np.add(s, 1, out=s)
+        return x
+
+    function(np.ones(1))
+    np.testing.assert_array_equal(state, np.ones((100, 3)) * [2, 3, 4])
+
+
+@pytest.mark.usefixtures("scratch_table")
+def test_functions_may_have_the_names_of_variables() -> None:
+    names = ["b0", "x1", "v1", "result"]
+    primitives = [tg.primitive(lambda x, i=i: x + i, name=name) for i, name in enumerate(names)]
+    for primitive, name in zip(primitives, names, strict=True):
+        tg.core.table[primitive].function.__name__ = name
+        tg.defvjp(primitive, lambda g, _y, _x: g)
+
+    @tg.compile
+    def function(x: Any) -> Any:
+        y = (x * 2 + 1) * 3 - 1
+        for primitive in primitives:
+            y = primitive(y)
+        return y
+
+    x = tg.tensor(np.ones(200))
+    for _ in range(2):
+        np.testing.assert_array_equal(function(x).data, 3 * 3 - 1 + 6)
 
 
 @pytest.mark.parametrize(

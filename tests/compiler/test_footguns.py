@@ -11,7 +11,8 @@ import pytest
 
 import tinygrad_np as tg
 from tinygrad_np import nn, optim
-from tinygrad_np.errors import CaptureError
+from tinygrad_np.errors import CaptureError, GradientError
+from tinygrad_np.state import on_tape
 
 X = np.arange(4.0)
 
@@ -362,6 +363,64 @@ class TestResults:
             compiled(z, np.array([0, 3]))
         with pytest.raises(IndexError):
             tg.compile(lambda x, i: np.take(x, i, axis=0))(X[:, None], np.array([4]))
+
+    @pytest.mark.parametrize("returned", [False, True])
+    def test_state_is_as_it_was_if_a_check_fails(self, returned: bool) -> None:
+        state = np.ones(3)
+
+        @tg.compile
+        def step(logits: Any, labels: Any) -> Any:
+            s = on_tape(state)
+            if not returned:
+                nn.cross_entropy(logits, labels)
+            np.add(s * 2, 1, out=s)
+            return (nn.cross_entropy(logits, labels), s) if returned else None
+
+        logits = np.zeros((2, 3))
+        step(logits, np.array([0, 1]))
+        with pytest.raises(ValueError, match="labels must be from 0 to 2"):
+            step(logits, np.array([0, 7]))
+        np.testing.assert_array_equal(state, 3)
+
+    def test_state_is_as_it_was_if_arithmetic_raises(self) -> None:
+        state = np.arange(1.0, 4)
+
+        @tg.compile
+        def step(x: Any) -> None:
+            s, half = on_tape(state), x / 2
+            np.add(s * 2.0 / half, 1, out=s)
+
+        step(np.ones(3))
+        before = state.copy()
+        with np.errstate(divide="raise"):
+            step(np.ones(3))
+            expected = before * 4 + 1
+            np.testing.assert_array_equal(state, expected)
+            with pytest.raises(FloatingPointError):
+                step(np.zeros(3))
+        np.testing.assert_array_equal(state, expected)
+
+    def test_a_gradient_that_a_failed_step_has_overwritten_is_an_error_to_read(self) -> None:
+        w = tg.tensor(np.ones((3, 3)), requires_grad=True)
+
+        @tg.compile
+        def step(x: Any, labels: Any) -> None:
+            loss = nn.cross_entropy(x @ w, labels)
+            w.grad = None
+            loss.backward()
+
+        x = np.eye(3)
+        step(x, np.array([0, 1, 2]))
+        with pytest.raises(ValueError, match="labels must be from 0 to 2"):
+            step(2 * x, np.array([0, 1, 3]))
+        with pytest.raises(GradientError, match="overwritten this gradient of an earlier step"):
+            _ = w.grad
+        step(x, np.array([0, 1, 2]))
+        assert w.grad is not None
+        kept = w.grad
+        with pytest.raises(ValueError, match="labels must be from 0 to 2"):
+            step(2 * x, np.array([0, 1, 3]))
+        assert w.grad is kept  # it was read, and so copied
 
     def test_an_index_out_of_range_is_found_on_replay(self) -> None:
         compiled = tg.compile(lambda x, i: np.sum(np.take(x, i, axis=0)))

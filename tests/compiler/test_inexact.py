@@ -227,6 +227,11 @@ class TestProducts:
         compiled(np.ones((rows, inputs), np.float32), np.ones((inputs, outputs), np.float32))
         assert inexact.prefers_one_thread(compiled.program.program) is alone
 
+    def test_products_of_a_whole_series_count_one_by_one_when_threads_are_chosen(self) -> None:
+        compiled = tg.compile(lambda x, w: [x[i] @ w for i in range(5)], exact=False)
+        compiled(np.ones((5, 32, 784), np.float32), np.ones((784, 64), np.float32))
+        assert inexact.prefers_one_thread(compiled.program.program)
+
     def test_small_products_next_to_a_large_one_do_not_decide_about_threads(self) -> None:
         @tg.compile(exact=False)
         def both(large: Any, small: Any) -> Any:

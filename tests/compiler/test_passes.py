@@ -25,6 +25,8 @@ X = np.array([1.0, 2.0, 3.0])
 
 
 PARTS = np.random.default_rng(0).normal(size=(6, 3, 4)).astype(np.float32)
+POWERS = np.abs(PARTS)
+POWERS[0] = -1  # an exponent for which NumPy divides, if it is the only one
 WEIGHT = np.random.default_rng(1).normal(size=(4, 16)).astype(np.float32)
 
 
@@ -191,6 +193,12 @@ def recurrent(x: Any) -> Any:
         (lambda x: [x[i] @ WEIGHT for i in range(6)], PARTS[:, ::-1]),
         (lambda x: sum(np.exp(x[i].T * x[0, 0, :1]) for i in range(6)), PARTS),
         (lambda x: [x[i] @ WEIGHT for i in range(4)], np.zeros((4, 0, 4), np.float32)),
+        (lambda x: np.tanh(x[5] @ WEIGHT) + sum(x[i] @ WEIGHT for i in (4, 3, 2, 1, 0)) + x[-1] @ WEIGHT, PARTS),
+        (lambda x: np.sum(np.matmul([[1.0, 2.0, 3.0]], x[0])), PARTS),
+        (lambda x: [np.sum(np.multiply(x[0], [x[1, 0], x[i, 0], x[2, 2]])) for i in range(6)], PARTS),
+        (lambda x: [f(x[0, :2], [x[0, 0]] * 2) for f in (np.add, np.subtract, np.multiply, np.divide)], PARTS),
+        (lambda x: [np.sum(x[i] ** x[0, 0, :1]) for i in range(1, 6)], POWERS),
+        (lambda x: [np.sum(np.ldexp(x, 3)), np.sum(np.copysign(x, -1)), np.sum(x > 2**24 + 1)], PARTS),
     ],
 )
 def test_all_passes_together_keep_every_bit(function: Callable[[Any], Any], x: np.ndarray) -> None:

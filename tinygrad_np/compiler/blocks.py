@@ -7,7 +7,7 @@ for memory most of the time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ __all__ = ["EXACT", "Loop", "Sweep", "loops"]
 Array = np.ndarray[Any, Any]
 
 EXACT = frozenset({np.add, np.subtract, np.multiply, np.divide, np.sqrt, np.square, np.negative, np.absolute})
-"""Functions whose results are rounded correctly, and so are the same wherever in an array an element lies."""
+"""Functions that round correctly, so that a result is the same wherever in an array it lies (but for a NaN's sign)."""
 
 LARGE, BLOCK = 1 << 19, 1 << 18
 """From how many bytes of an array on it is gone through in blocks, and how many bytes of it make one."""
@@ -37,8 +37,12 @@ class Sweep:
         The arrays that it reads; text for what is the same for all elements.
     out : ndarray
         The array that it writes.
-    position, last_use : float
-        Which call of the program it is, and which is the last one that reads the result.
+    position : int
+        Which call of the program it is.
+    last_use : float
+        Which call is the last one that reads the result.
+    single : list of ndarray
+        The arrays of one element among what is given as text.
     """
 
     line: int
@@ -47,6 +51,7 @@ class Sweep:
     out: Array
     position: int
     last_use: float
+    single: list[Array] = field(default_factory=list)
 
     def fits(self) -> bool:
         """Whether the arrays are large, and each element lies in all of them at the same place."""
@@ -93,13 +98,13 @@ class Loop:
             for part in parts
         ]
 
-    def source(self, blocks: str) -> str:
-        """The loop, through blocks of that name."""
+    def source(self, blocks: str) -> list[str]:
+        """The lines of the loop, through blocks of that name."""
         lines = [f"for ({', '.join(self._names.values())},) in {blocks}:"]
         for sweep in self.sweeps:
             args = ", ".join(x if isinstance(x, str) else self._names[_start(x)] for x in sweep.args)
-            lines.append(f"        {sweep.function}({args}, out={self._names[_start(sweep.out)]})")
-        return "\n".join(lines)
+            lines.append(f"    {sweep.function}({args}, out={self._names[_start(sweep.out)]})")
+        return lines
 
 
 def loops(sweeps: Sequence[Sweep]) -> list[Loop]:
@@ -118,8 +123,11 @@ def _goes_on(group: list[Sweep], sweep: Sweep) -> bool:
     if sweep.line != group[-1].line + 1 or (out.size, out.dtype) != (before.size, before.dtype):
         return False
     starts = {_start(x) for one in (*group, sweep) for x in [*one.read, one.out]}
-    # Arrays that overlap but do not start together have an element in several blocks.
-    return all(a == b or abs(a - b) >= out.nbytes for a in starts for b in starts)
+    # Arrays that overlap but do not start together have an element in several blocks; and what is the same for all
+    # elements must not be one of those that are written.
+    apart = all(a == b or abs(a - b) >= out.nbytes for a in starts for b in starts)
+    both = [*group, sweep]
+    return apart and not any(np.may_share_memory(x, y.out) for one in both for x in one.single for y in both)
 
 
 def _start(array: Array) -> int:

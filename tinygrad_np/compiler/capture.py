@@ -18,6 +18,7 @@ from tinygrad_np.compiler.program import Call, Program, Value, Wrapped
 from tinygrad_np.core import Tensor, converted, getitem, table, updated
 from tinygrad_np.errors import CaptureError
 from tinygrad_np.graph import Leaf, Pending
+from tinygrad_np.memory import laid_out
 from tinygrad_np.methods import ArrayMethods
 from tinygrad_np.signatures import function_name
 from tinygrad_np.trees import leaves, map_leaves
@@ -350,7 +351,8 @@ class Tape:
 
     def _copyto(self, target: Any, source: Any) -> None:
         target = self.storage(target)
-        made = self.call(copied, (source,), {"shape": target.shape, "dtype": target.dtype})
+        strides = target.array.strides
+        made = self.call(copied, (source,), {"shape": target.shape, "dtype": target.dtype, "strides": strides})
         self.write(target, made)
 
     def _several_outs(self, function: Function) -> Any:
@@ -417,9 +419,10 @@ def reinterpreted(array: Any, dtype: Any) -> Any:
     return array.view(dtype)
 
 
-def copied(source: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
-    """What ``np.copyto`` leaves in an array of this shape and dtype."""
-    result = np.empty(shape, dtype)
+def copied(source: Any, *, shape: tuple[int, ...], dtype: Any, strides: tuple[int, ...]) -> Any:
+    """What ``np.copyto`` leaves in an array of this shape and dtype, with its axes in the order of these strides."""
+    like = Value(0, "result", shape, np.dtype(dtype), strides, True)
+    result = laid_out(np.empty(like.nbytes, np.uint8), like)
     np.copyto(result, source, casting="same_kind")
     return result
 

@@ -30,6 +30,8 @@ __all__ = ["Compiled", "compile"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_RAISING = frozenset({"raise", "call"})  # what NumPy may be told to do upon an overflow or the like
+
 
 @overload
 def compile(fn: Callable[..., Any], *, exact: bool = True) -> Compiled: ...
@@ -117,25 +119,26 @@ class Compiled:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if capturing.get() is not None:  # within another compiled function: part of its program
             return self.fn(*args, **kwargs)
+        careful = not _RAISING.isdisjoint(np.geterr().values())
         if not kwargs and all(x.__class__ is np.ndarray for x in args):  # the common case, told quickly
             given = list(args)
-            key: Any = (*[(x.shape, x.dtype, x.strides) for x in args], recording.get())
+            key: Any = (*[(x.shape, x.dtype, x.strides) for x in args], recording.get(), careful)
         else:
             given = leaves((args, kwargs))
             if recording.get() and any(isinstance(x, Tensor) and not x.is_leaf for x in given):
                 return self.fn(*args, **kwargs)  # the caller's own graph goes on through it
-            key = (_structure((args, kwargs)), *map(_kind, given), recording.get())
+            key = (_structure((args, kwargs)), *map(_kind, given), recording.get(), careful)
         with self._lock:
             entry = self._entries.get(key)
             if entry is None or entry.stale():
-                entry = self._entries[key] = self._capture(args, kwargs, given)
+                entry = self._entries[key] = self._capture(args, kwargs, given, careful)
             self.program = entry.replay
             if entry.recorded:
                 return checkpoint(self.fn)(*args, **kwargs)
             assert entry.replay is not None
             return entry.replay([_array(x) for x in given])
 
-    def _capture(self, args: Any, kwargs: Any, given: list[Any]) -> _Entry:
+    def _capture(self, args: Any, kwargs: Any, given: list[Any], careful: bool) -> _Entry:
         self.captures += 1
         watch = Watch(self.fn)
         state = generator().bit_generator.state
@@ -156,7 +159,8 @@ class Compiled:
             generator().bit_generator.state = state
         program = optimised(second) if self.exact else reordered(optimised(second))
         alone = not self.exact and prefers_one_thread(program)
-        return _Entry(watch, Replay(program, one_thread=alone), second.grads_read, recorded=False)
+        replay = Replay(program, one_thread=alone, careful=careful)
+        return _Entry(watch, replay, second.grads_read, recorded=False)
 
     def _dry_run(self, args: Any, kwargs: Any, given: list[Any], watch: Watch) -> tuple[Program, bool]:
         """Run the function on stand-ins, which leaves everything outside of it as it was."""

@@ -2,7 +2,8 @@
 
 What is decided here, once: which results are views, and so cost nothing on a run; which buffer each other result is
 written to, where one whose content nobody needs any more is used again, in place if an operand of the same layout dies;
-and which results go straight to a parameter's own array.
+which results, and what they are made of on the way, go straight to a parameter's own array; and where calls go through
+large arrays together, block by block.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from tinygrad_np.compiler.inexact import accumulated, stacked
 from tinygrad_np.compiler.passes import batched, expanded
 from tinygrad_np.compiler.program import Call, Program, Value, Wrapped, replaced, values_in
 from tinygrad_np.core import Tensor, converted, getitem, table, updated
-from tinygrad_np.graph import Folded, Leaf, Pending, next_number
+from tinygrad_np.graph import Leaf, Lost, Pending, next_number
 from tinygrad_np.memory import CACHE_LINE, aligned_bytes, laid_out
 from tinygrad_np.rules.elementwise import imag, real
 from tinygrad_np.rules.indexing import reads_twice, scattered
@@ -42,8 +43,27 @@ MANY, WORTH = 4, 20_000
 """How many views of an argument make it worth copying, and how many bytes each of them."""
 
 
+_FOLDED = (
+    "this gradient went straight into its parameter, as tg.compile(..., exact=False) lets it: return it from the "
+    "compiled function, or compile with exact=True"
+)
+_OVERWRITTEN = (
+    "a compiled step has overwritten this gradient of an earlier step before it raised an error: call zero_grad, and "
+    "compute it again"
+)
+
+
 class Replay:
-    """Makes a program's calls, with one BLAS thread if that is asked for.
+    """Makes a program's calls.
+
+    Parameters
+    ----------
+    program : Program
+        What is to be called.
+    one_thread : bool
+        Let BLAS use one thread.
+    careful : bool
+        Any arithmetic may raise, as under ``np.errstate(all="raise")``: leave outside arrays as eager would then.
 
     Attributes
     ----------
@@ -53,8 +73,9 @@ class Replay:
         All memory that it allocates.
     """
 
-    def __init__(self, program: Program, *, one_thread: bool = False) -> None:
+    def __init__(self, program: Program, *, one_thread: bool = False, careful: bool = False) -> None:
         self.program = program
+        self._careful = careful
         self.buffers: list[np.ndarray[Any, Any]] = []
         self._names: dict[str, Any] = {"gradient": _gradient, "next_number": next_number}
         self._given: dict[int, str] = {}  # the names of things; self._names keeps the things alive
@@ -66,6 +87,7 @@ class Replay:
         self._free: dict[int, list[int]] = {}
         self._scalars: dict[Any, Any] = {}
         self._sweeps: list[Sweep] = []
+        self._pending: dict[Leaf, Pending] = {}
         self._last = self._last_uses()
         self._returned = set(values_in(program.outputs))
         self._targets = self._storages_of_results()
@@ -90,7 +112,7 @@ class Replay:
             self._emit(call, position)
             self._release(call, position)
         for loop in reversed(loops(self._sweeps)):
-            self._lines[loop.first : loop.last + 1] = [loop.source(self._name(loop.blocks, "blocks"))]
+            self._lines[loop.first : loop.last + 1] = loop.source(self._name(loop.blocks, "blocks"))
         self._finish()
         arguments = ", ".join(f"x{v.number}" for v in program.values if v.kind == "input")
         body = "\n    ".join(self._lines or ["pass"])
@@ -105,11 +127,21 @@ class Replay:
     def __call__(self, inputs: list[Any]) -> Any:
         """Run it on the leaves of the arguments."""
         given = [inputs[position] for position in self._positions]
-        with blas.one_thread() if self._one_thread else nullcontext():
-            if not self._ignored:
-                return self._run(*given)
-            with np.errstate(**cast(Any, self._ignored)):
-                return self._run(*given)
+        try:
+            with blas.one_thread() if self._one_thread else nullcontext():
+                if not self._ignored:
+                    return self._run(*given)
+                with np.errstate(**cast(Any, self._ignored)):
+                    return self._run(*given)
+        except BaseException:
+            self._lose_gradients()
+            raise
+
+    def _lose_gradients(self) -> None:
+        leaf: Any
+        for leaf, pending in self._pending.items():
+            if leaf.grad is pending:
+                leaf.grad = Lost(_OVERWRITTEN)
 
     def __str__(self) -> str:
         def place(value: Value) -> str:
@@ -155,21 +187,24 @@ class Replay:
 
     def _storages_of_results(self) -> dict[Value, Value]:
         """Which array outside of the program a result may be written to: one that has it in the end, or has in the end
-        what elementwise calls make of it. No other call may come between: were it to raise, eager would have left the
-        array as it was.
+        what arithmetic makes of it. All that comes between must be arithmetic on what is no argument: other calls might
+        raise, upon which eager would have left the array as it was, and an argument may be that very array.
         """
         targets = {value: target for target, value in self.program.stores.items()}
-        calls = self.program.calls
-        run: dict[Value, int] = {}  # how many calls that are not elementwise came before
+        calls = [] if self._careful else self.program.calls
+        run: dict[Value, int] = {}  # how many other calls came before
         others = 0
         for call in calls:
-            if call.elementwise:
+            own = all(v.root.kind not in ("input", "grad") or not v.shape for v in call.operands)
+            if call.function in EXACT and call.elementwise and own:
                 run[call.results[0]] = others
             else:
                 others += 1
         for position in range(len(calls) - 1, -1, -1):
             result = calls[position].results[0] if calls[position].results else None
-            if result not in targets or result not in run:
+            if result not in targets or result not in run or result in self._returned:
+                continue
+            if not _same_layout(targets[result], result):
                 continue
             for operand in calls[position].operands:
                 passing = operand not in targets and self._last.get(operand) == position
@@ -245,7 +280,7 @@ class Replay:
             casting = ', casting="same_kind"' if call.dtype is not None else ""
             args = self._with_arrays(call, result)
             self._line(function, args, out, casting)
-            if function in EXACT and call.dtype is None:
+            if function in EXACT and call.elementwise and call.dtype is None and not self._careful:
                 self._note_sweep(call, args, out, position)
         elif _is_plain_reduction(call):
             out = self._out(call, result, position)
@@ -289,19 +324,25 @@ class Replay:
         return True
 
     def _note_sweep(self, call: Call, args: list[Any], out: np.ndarray[Any, Any], position: int) -> None:
-        arrays = [self._fixed.get(x) if isinstance(x, Value) and x.shape else None for x in args]
-        if any(array is None and isinstance(x, Value) and x.shape for array, x in zip(arrays, args, strict=True)):
-            return  # not the same array on every run
-        given = [self._argument(x) if array is None else array for array, x in zip(arrays, args, strict=True)]
+        given: list[Any] = []
+        single = []
+        for x in args:
+            array = self._fixed.get(x) if isinstance(x, Value) else None
+            if isinstance(x, Value) and array is None and (x.shape or x.owner is not None):
+                return  # not the same array on every run
+            if array is not None and array.ndim == 0:
+                single.append(array)
+            given.append(self._argument(x) if array is None or array.ndim == 0 else array)
         function, last_use = self._name(call.function), self._last[call.results[0]]
-        sweep = Sweep(len(self._lines) - 1, function, given, out, position, last_use)
+        sweep = Sweep(len(self._lines) - 1, function, given, out, position, last_use, single)
         if sweep.fits():
             self._sweeps.append(sweep)
 
     def _with_arrays(self, call: Call, result: Value) -> list[Any]:
         """The arguments of a ufunc, with arrays in the place of numbers: converting those takes as long as the sum."""
         dtypes = {result.dtype, *(v.dtype for v in call.operands)}
-        if len(dtypes) > 1 or result.dtype.kind != "f" or call.dtype is not None:
+        known = call.function in EXACT or call.function in (np.power, np.maximum, np.minimum)
+        if not known or len(dtypes) > 1 or result.dtype.kind != "f" or call.dtype is not None:
             return list(call.args)
         return [self._scalar(x, result.dtype) if type(x) in (int, float) else x for x in call.args]
 
@@ -364,7 +405,7 @@ class Replay:
     def _out(
         self, call: Call, result: Value, position: int, *, in_place: bool = False, only: Any = None
     ) -> np.ndarray[Any, Any]:
-        """Where the result goes: a parameter's own array, an operand that dies, or a buffer."""
+        """Where the result goes: an array outside of the program, an operand that dies, or a buffer."""
         if result in self._placed:
             return self._placed[result]
         target = self._targets.get(result)
@@ -402,8 +443,29 @@ class Replay:
     # The end
 
     def _finish(self) -> None:
+        # Any of these may be an array's old content: read all before anything is written.
+        self._set_gradients()
+        self._lines.append(f"result = {self._result(self.program.outputs)}")
+        self._store()
+        for leaf in dict.fromkeys(self.program.updated):
+            self._lines.append(f"{self._name(Leaf)}.last_update = {self._name(leaf, 'leaf')}.updated = next_number()")
+        self._lines.append("return result")
+
+    def _set_gradients(self) -> None:
+        for leaf in self.program.folded:
+            self._lines.append(f"{self._name(leaf, 'leaf')}.grad = {self._name(Lost(_FOLDED), 'folded')}")
+        for leaf, gradient in self.program.grads.items():
+            name = self._name(leaf, "leaf")
+            if gradient is None:
+                self._lines.append(f"{name}.grad = None")
+            elif gradient.root in self._buffer_of:
+                self._pending[leaf] = Pending(self._fixed[gradient])
+                self._lines.append(f"{name}.grad = {self._name(self._pending[leaf], 'pending')}")
+            else:
+                self._lines.append(f"{name}.grad = {self._name(np.array)}({self._argument(gradient)})")
+
+    def _store(self) -> None:
         program = self.program
-        # What is stored may itself be another array's old content: read all before anything is written.
         moved = [
             (target, value) for target, value in program.stores.items() if self._fixed.get(value) is not target.source
         ]
@@ -417,19 +479,6 @@ class Replay:
         for (target, _), source in zip(moved, sources, strict=True):
             copyto = self._name(np.copyto)
             self._lines.append(f'{copyto}({self._array(target.source)}, {source}, casting="same_kind")')
-        for leaf in dict.fromkeys(program.updated):
-            self._lines.append(f"{self._name(Leaf)}.last_update = {self._name(leaf, 'leaf')}.updated = next_number()")
-        for leaf in program.folded:
-            self._lines.append(f"{self._name(leaf, 'leaf')}.grad = {self._name(Folded(), 'folded')}")
-        for leaf, gradient in program.grads.items():
-            name = self._name(leaf, "leaf")
-            if gradient is None:
-                self._lines.append(f"{name}.grad = None")
-            elif gradient.root in self._buffer_of:
-                self._lines.append(f"{name}.grad = {self._name(Pending(self._fixed[gradient]), 'pending')}")
-            else:
-                self._lines.append(f"{name}.grad = {self._name(np.array)}({self._argument(gradient)})")
-        self._lines.append(f"return {self._result(program.outputs)}")
 
     def _result(self, tree: Any) -> str:
         if isinstance(tree, dict):
@@ -458,6 +507,7 @@ class Replay:
         if known is None:
             base = kind or getattr(thing, "__name__", "constant")
             base = "".join(c if c.isalnum() else "_" for c in base)
+            base += "_" * (base[1:].isdigit() or base == "result")  # a variable's name
             known = self._given[id(thing)] = base if base not in self._names else f"{base}_{len(self._names)}"
             self._names[known] = thing
         return known
