@@ -35,7 +35,7 @@ SHORT = 256
 REPEATED = 65_536
 """Up to how many bytes in all rows repeating one costs less than it brings."""
 
-# NumPy chooses another way to np.power for an exponent of one element: these do the same whatever the shape.
+# They do the same wherever an element lies. NumPy computes others, such as np.power, in several ways.
 _ARITHMETIC = frozenset({np.add, np.subtract, np.multiply, np.divide})
 
 _PART = table[getitem].function
