@@ -1,5 +1,7 @@
 """A compiled function gives what the function itself gives, bit for bit."""
 
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -8,6 +10,7 @@ import pytest
 
 import tinygrad_np as tg
 from tinygrad_np import nn, optim
+from tinygrad_np.compiler.capture import Tape
 from tinygrad_np.state import on_tape
 
 
@@ -304,6 +307,22 @@ class TestMemory:
         assert w.data is before
         assert "copyto" not in step.program.source.split("subtract", 1)[1]
         np.testing.assert_array_equal(before, 0.5)
+
+    def test_what_a_capture_has_computed_is_gone_before_the_garbage_collector_comes(self) -> None:
+        tape, leaf, state = Tape(), tg.tensor(np.ones(3), requires_grad=True)._node, np.ones(3)
+        y = tape.input(np.ones(3), 0) * 2
+        tape.set_grad(leaf, y)
+        stored = tape.storage(state)
+        tape.write(stored, y + 1)
+        arrays = [weakref.ref(y.array), weakref.ref(stored.array)]
+        gc.disable()
+        try:
+            program = tape.finish(None)
+            del tape, y, stored
+            assert [array() for array in arrays] == [None, None]
+        finally:
+            gc.enable()
+        assert len(program.stores) == len(program.grads) == 1
 
     def test_what_comes_before_an_update_is_computed_in_the_same_array(self) -> None:
         mean = np.zeros((4, 5))

@@ -384,6 +384,9 @@ class Tape:
                 program.stores[loaded] = handle.value
         program.grads_read = {leaf: given is not None for leaf, given in self._grad_inputs.items()}
         self._check_stores()
+        # What stands in for an array refers to the tape: in a circle, its arrays would stay until the next collection.
+        for held in (self.grads, self._storages, self._grad_inputs, self._loaded):
+            held.clear()
         return program
 
     def _returned(self, leaf: Any) -> Any:
