@@ -47,7 +47,8 @@ def compile(fn: Callable[..., Any] | None = None, *, exact: bool = True) -> Any:
     The first call for each signature (structure, shapes, dtypes and memory layout of the arguments; the values of
     arguments that are not arrays) runs the function twice on stand-ins that write down what is called on them. Every
     call after that replays the list: without the engine, without making a graph, into buffers made once. Results,
-    gradients and updated parameters are those of the function itself, bit for bit.
+    gradients and updated parameters are those of the function itself, bit for bit. A gradient that a call left behind
+    lies in such a buffer until it is read: if a later call raises first, reading it is an error.
 
     Parameters
     ----------
