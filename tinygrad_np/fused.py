@@ -66,14 +66,10 @@ def _as_rows(x: Any) -> Any:
     return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
-def _by_weight(g: Any, _y: Any, x: Any, _weight: Any, _bias: Any) -> Any:
-    return _as_rows(x).T.conjugate() @ _as_rows(g)
-
-
 defvjp(
     dense,
     lambda g, _y, _x, weight, _bias: g @ weight.T.conjugate(),
-    _by_weight,
+    lambda g, _y, x, _weight, _bias: _as_rows(x).T.conjugate() @ _as_rows(g),
     lambda g, _y, _x, _weight, _bias: summed_to(g, _bias.shape),
     quiet=True,
 )
