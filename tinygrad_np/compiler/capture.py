@@ -23,7 +23,7 @@ from tinygrad_np.methods import ArrayMethods
 from tinygrad_np.signatures import function_name
 from tinygrad_np.trees import leaves, map_leaves
 
-__all__ = ["Tape", "Traced", "copied", "reinterpreted"]
+__all__ = ["Tape", "Traced", "copied", "overlap", "reinterpreted"]
 
 Function = Callable[..., Any]
 
@@ -312,8 +312,7 @@ class Tape:
                 )
             value = self._value("result", array, array if unchanging else None)
             for operand in given:
-                concrete = operand.array if operand.__class__ is Traced else operand
-                if isinstance(concrete, np.ndarray) and _overlap(array, concrete):
+                if overlap(array, _concrete(operand)):
                     value.owner = self._operand(operand).root
             call.results.append(value)
         self.program.calls.append(call)
@@ -399,7 +398,7 @@ class Tape:
         for target in changed:
             for other in self.program.values:
                 distinct = other is target or other in self._transient or other.kind != "storage"
-                if not distinct and _overlap(target.source, other.source):
+                if not distinct and overlap(target.source, other.source):
                     raise CaptureError(
                         f"the function writes to an array of {target.dtype}{target.shape} in place and also uses "
                         "another that shares its memory, so tg.compile cannot tell what a replay would read"
@@ -430,5 +429,6 @@ def copied(source: Any, *, shape: tuple[int, ...], dtype: Any, strides: tuple[in
     return result
 
 
-def _overlap(a: Any, b: Any) -> bool:
+def overlap(a: Any, b: Any) -> bool:
+    """Whether both are arrays, and may share memory."""
     return isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and bool(np.may_share_memory(a, b))

@@ -17,7 +17,7 @@ import numpy as np
 
 from tinygrad_np.compiler import blas
 from tinygrad_np.compiler.blocks import EXACT, Sweep, loops
-from tinygrad_np.compiler.capture import copied, reinterpreted
+from tinygrad_np.compiler.capture import copied, overlap, reinterpreted
 from tinygrad_np.compiler.inexact import accumulated, stacked
 from tinygrad_np.compiler.passes import batched, expanded
 from tinygrad_np.compiler.program import Call, Program, Value, Wrapped, replaced, values_in
@@ -222,7 +222,7 @@ class Replay:
             if result.owner is not None and call.function in _VIEWS and all(v in self._fixed for v in operands):
                 args, kwargs = replaced((call.args, call.kwargs), self._fixed.__getitem__)
                 view = call.function(*args, **kwargs)
-                if _overlap(view, self._fixed[result.root]) or view.size == 0:
+                if overlap(view, self._fixed[result.root]) or view.size == 0:
                     self._fixed[result] = view
                     return
             if result.owner is None and result.is_array and self._into(call, result, position):
@@ -548,10 +548,6 @@ def _copy(value: Any) -> Any:
 def _plain(function: Any) -> Any:
     """The body of a primitive, as a program calls it."""
     return table[function].function
-
-
-def _overlap(a: Any, b: Any) -> bool:
-    return isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and bool(np.may_share_memory(a, b))
 
 
 def _joined(arrays: list[Any]) -> tuple[np.ndarray[Any, Any], list[int]] | None:
