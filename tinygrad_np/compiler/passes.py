@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_np.compiler.blocks import EXACT
 from tinygrad_np.compiler.program import Call, Program, Value, replaced, values_in
 from tinygrad_np.core import getitem, table
 from tinygrad_np.memory import CACHE_LINE
@@ -34,9 +35,6 @@ SHORT = 256
 
 REPEATED = 65_536
 """Up to how many bytes in all rows repeating one costs less than it brings."""
-
-# They do the same wherever an element lies. NumPy computes others, such as np.power, in several ways.
-_ARITHMETIC = frozenset({np.add, np.subtract, np.multiply, np.divide})
 
 _PART = table[getitem].function
 
@@ -198,7 +196,8 @@ def expand_broadcasts(program: Program) -> Program:
 
 def _broadcast(call: Call) -> list[Value]:
     """The operands of an elementwise call that it goes through again and again for each row of a small result."""
-    if call.function not in _ARITHMETIC or not call.flat or call.dtype is not None:
+    # NumPy computes others, such as np.power, in another way where an exponent, say, is the same for all.
+    if call.function not in EXACT or not call.flat or call.dtype is not None:
         return []
     (result,) = call.results
     rows = result.strides == result.packed and result.strides[-1:] == (result.dtype.itemsize,)
