@@ -100,17 +100,17 @@ def test_the_reason_is_plain_when_nobody_listens():
 
 def test_a_silent_mirror_is_given_up(server, monkeypatch):
     monkeypatch.setattr(fetch_module, "PATIENCE", 0.3)
-    silent = server.url("silent", lambda request: time.sleep(2))
+    silent = server.url("silent", lambda request: time.sleep(60))
     start = time.monotonic()
     assert fetch("set", remote(silent, server.url("good", GZIPPED))) == CONTENT
     with pytest.raises(DownloadError, match=r"nothing came for 0\.3 s|timed out"):
         fetch("other", remote(silent))
-    assert time.monotonic() - start < 1.5
+    assert time.monotonic() - start < 30
 
 
 def test_a_slow_mirror_is_not_given_up(server, monkeypatch):
-    monkeypatch.setattr(fetch_module, "PATIENCE", 0.5)
-    content = bytes(20_000)
+    monkeypatch.setattr(fetch_module, "PATIENCE", 1.0)
+    content = bytes(30_000)
 
     def drip(request: BaseHTTPRequestHandler) -> None:
         request.send_response(200)
@@ -122,7 +122,7 @@ def test_a_slow_mirror_is_not_given_up(server, monkeypatch):
     file = RemoteFile("zeros", len(content), hashlib.sha256(content).hexdigest(), (server.url("slow", drip),))
     start = time.monotonic()
     assert fetch("set", file) == content
-    assert time.monotonic() - start > 0.5
+    assert time.monotonic() - start > 1.0
 
 
 def test_an_interrupted_download_leaves_nothing(server, cache, monkeypatch):
