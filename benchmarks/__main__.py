@@ -13,7 +13,8 @@ from benchmarks import graphs, growth, memory, mlp
 from benchmarks.harness import FRAMEWORKS, Result, machine, measure
 
 WORKLOADS = {workload.name: workload for workload in [*mlp.WORKLOADS, *graphs.WORKLOADS]}
-RATIOS = [("eager", "numpy"), *((mine, other) for other in ("jax.jit", "limit") for mine in ("compiled", "inexact"))]
+EAGER = [("eager", "numpy"), ("eager-kept", "numpy-kept")]
+RATIOS = [*EAGER, *((mine, other) for other in ("jax.jit", "limit") for mine in ("compiled", "inexact"))]
 EXTRA = ("memory", "growth")  # what is measured in other ways
 TOP = 3  # of the plot
 PAGE = Path(__file__).with_name("README.md")
@@ -25,7 +26,6 @@ def main() -> None:
     options = _options()
     frameworks = [name for name in FRAMEWORKS if name in options.frameworks]
     results, peaks, grown = [], {}, ""
-    # First what other frameworks in this process would disturb: they leave many objects to the garbage collector.
     if "growth" in options.workloads:
         print("growth: chains of operations, and captures", file=sys.stderr, flush=True)
         grown = growth.report()
@@ -59,8 +59,8 @@ def _options() -> argparse.Namespace:
         default=[name for name in FRAMEWORKS if name != "torch.compile"],
         help="default: all but torch.compile, which needs a C++ compiler and half a minute a workload",
     )
-    parser.add_argument("--rounds", type=int, default=15, help="turns that each framework gets (default: 15)")
-    parser.add_argument("--seconds", type=float, default=0.1, help="about how long a turn is (default: 0.1)")
+    parser.add_argument("--rounds", type=int, default=25, help="turns that each framework gets (default: 25)")
+    parser.add_argument("--seconds", type=float, default=0.05, help="about how long a turn is (default: 0.05)")
     parser.add_argument("--json", metavar="FILE", help="keep all times")
     parser.add_argument("--plot", metavar="FILE", help="draw the ratios to PyTorch")
     parser.add_argument("--write", action="store_true", help="write the table into benchmarks/README.md")

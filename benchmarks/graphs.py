@@ -423,8 +423,8 @@ R1 = Workload(
     {
         "numpy": RecurrentByHand,
         **{name: partial(RecurrentOfOurs, wrap) for name, wrap in OURS.items()},
-        "torch": lambda: RecurrentOfTorch(compiled=False),
-        "torch.compile": lambda: RecurrentOfTorch(compiled=True),
+        "torch": partial(RecurrentOfTorch, compiled=False),
+        "torch.compile": partial(RecurrentOfTorch, compiled=True),
         "jax.jit": RecurrentOfJax,
         "autograd": RecurrentOfHips,
     },

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import importlib.util
+import multiprocessing
 import os
 import platform
+import signal
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,7 +26,9 @@ THREADS = os.cpu_count() or 1
 # How each framework is called in tables, and the package that it needs.
 FRAMEWORKS = {
     "numpy": None,
+    "numpy-kept": None,
     "eager": None,
+    "eager-kept": None,
     "compiled": None,
     "inexact": None,
     "torch": "torch",
@@ -34,12 +41,24 @@ FRAMEWORKS = {
 }
 
 
+
+def as_it_is(function: Any) -> Any:
+    """What eager puts around a function: nothing."""
+    return function
+
+
 # What this library's contenders put around their function.
 OURS: dict[str, Callable[[Any], Any]] = {
-    "eager": lambda function: function,
+    "eager": as_it_is,
     "compiled": tg.compile,
-    "inexact": tg.compile(exact=False),
+    "inexact": partial(tg.compile, exact=False),
 }
+
+
+def kept(make: Callable[..., Contender], *arguments: Any) -> Contender:
+    """Make a contender whose process keeps the memory that it frees."""
+    tg.keep_freed_memory()
+    return make(*arguments)
 
 
 class Contender(Protocol):
@@ -68,7 +87,7 @@ class Workload:
     per : int
         Operations in a run: times are given for each.
     contenders : dict of str to callable
-        For each framework, what makes its contender; the limit has no loss.
+        For each framework, what makes its contender, and can be sent to another process; the limit has no loss.
     """
 
     name: str
@@ -101,10 +120,119 @@ def need(framework: str) -> Any:
     try:
         return importlib.import_module(package)
     except ImportError as error:
-        raise UnavailableError(f'needs {package}: pip install "tinygrad_np[bench]"') from error
+        raise _unavailable(package) from error
 
 
-def measure(workload: Workload, frameworks: Iterable[str], rounds: int, seconds: float) -> Result:
+def look_for(framework: str) -> None:
+    """Raise if a framework is not installed, without importing it."""
+    package = FRAMEWORKS[framework]
+    if package is not None and package not in sys.modules and importlib.util.find_spec(package) is None:
+        raise _unavailable(package)
+
+
+def _unavailable(package: str) -> UnavailableError:
+    return UnavailableError(f'needs {package}: pip install "tinygrad_np[bench]"')
+
+
+class Here:
+    """A contender in this process."""
+
+    def __init__(self, make: Callable[[], Contender]) -> None:
+        self.contender = make()
+
+    def wait(self) -> None:
+        """Until it is made."""
+
+    def loss_and_gradients(self) -> tuple[float, list[np.ndarray]]:
+        return self.contender.loss_and_gradients()
+
+    def warm_up(self, seconds: float) -> int:
+        """How many runs make a turn, after enough of them that nothing is done for the first time any more."""
+        for _ in range(3):
+            self.contender.run()
+        return max(1, round(seconds / best(self.contender.run, 3)))
+
+    def turn(self, repeats: int) -> float:
+        """Seconds a run. Some runs before are not timed: caches and cores were another's."""
+        for _ in range(repeats // 2):
+            self.contender.run()
+        return _time(self.contender.run, repeats)
+
+    def leave(self) -> None:
+        """There is nothing to give back."""
+
+
+class Apart:
+    """A contender in a process of its own, where neither memory nor threads of another are in its way.
+
+    While others have their turns it is stopped altogether: threads of BLAS go on spinning for some 30 ms after a
+    product, and a thread that the next contender wakes meanwhile shares a core with its own main thread, and stays
+    there. Where processes cannot be stopped there is a pause instead.
+    """
+
+    def __init__(self, make: Callable[[], Contender]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, make), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def _ask(self, question: str, *arguments: Any) -> Any:
+        self.pipe.send((question, arguments))
+        return self.wait()
+
+    def wait(self) -> Any:
+        """For its answer; the first says that it is made."""
+        answer = self.pipe.recv()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def loss_and_gradients(self) -> tuple[float, list[np.ndarray]]:
+        answer: tuple[float, list[np.ndarray]] = self._ask("loss_and_gradients")
+        return answer
+
+    def warm_up(self, seconds: float) -> int:
+        return int(self._ask("warm_up", seconds))
+
+    def turn(self, repeats: int) -> float:
+        self._signal("SIGCONT")
+        seconds = float(self._ask("turn", repeats))
+        self._signal("SIGSTOP")
+        return seconds
+
+    def _signal(self, name: str) -> None:
+        if hasattr(signal, name):
+            assert self.process.pid is not None
+            os.kill(self.process.pid, getattr(signal, name))
+        else:
+            time.sleep(0.1)
+
+    def leave(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+
+
+def _serve(pipe: Any, make: Callable[[], Contender]) -> None:
+    """Answer `Apart` until it is gone."""
+    try:
+        here = Here(make)
+        pipe.send(None)
+        while True:
+            question, arguments = pipe.recv()
+            pipe.send(getattr(here, question)(*arguments))
+    except EOFError:
+        return
+    except UnavailableError as reason:
+        pipe.send(reason)
+    except Exception as error:
+        pipe.send(RuntimeError(f"{type(error).__name__}: {error}"))
+
+
+def measure(
+    workload: Workload, frameworks: Iterable[str], rounds: int, seconds: float, seat: type[Here | Apart] = Apart
+) -> Result:
     """Time the frameworks in turns, round by round, so that what disturbs the machine disturbs all of them.
 
     Parameters
@@ -113,49 +241,53 @@ def measure(workload: Workload, frameworks: Iterable[str], rounds: int, seconds:
         How many turns each gets.
     seconds : float
         About how long a turn is.
+    seat : type
+        Where each runs: by default in a process of its own.
     """
     result = Result(workload.name, workload.description, workload.unit)
-    contenders: dict[str, Contender] = {}
-    for framework in frameworks:
-        if framework not in workload.contenders:
-            result.missing[framework] = "not written for it"
-            continue
-        try:
-            contenders[framework] = workload.contenders[framework]()
-        except UnavailableError as reason:
-            result.missing[framework] = str(reason)
-    _check(workload, contenders)
-    scale = {"us": 1e6, "ms": 1e3}[workload.unit] / workload.per
-    repeats = {name: _warmed_up(contender, seconds) for name, contender in contenders.items()}
-    for name in contenders:
-        result.times[name] = []
-    for _ in range(rounds):
-        for name, contender in contenders.items():
-            result.times[name].append(_time(contender.run, repeats[name]) * scale)
+    seats: dict[str, Here | Apart] = {}
+    try:
+        for framework in frameworks:
+            if framework not in workload.contenders:
+                result.missing[framework] = "not written for it"
+                continue
+            try:
+                look_for(framework)
+                seats[framework] = seat(workload.contenders[framework])
+            except UnavailableError as reason:
+                result.missing[framework] = str(reason)
+        for framework in list(seats):
+            try:
+                seats[framework].wait()
+            except UnavailableError as reason:
+                result.missing[framework] = str(reason)
+                seats.pop(framework).leave()
+        reference = workload.contenders["numpy"]().loss_and_gradients()
+        for name, taken in seats.items():
+            if name != "limit":
+                check(f"{workload.name}, {name}", taken.loss_and_gradients(), reference)
+        scale = {"us": 1e6, "ms": 1e3}[workload.unit] / workload.per
+        repeats = {name: taken.warm_up(seconds) for name, taken in seats.items()}
+        result.times = {name: [] for name in seats}
+        for _ in range(rounds):
+            for name, taken in seats.items():
+                result.times[name].append(taken.turn(repeats[name]) * scale)
+    finally:
+        for taken in seats.values():
+            taken.leave()
     return result
 
 
-def _check(workload: Workload, contenders: dict[str, Contender]) -> None:
-    """Raise unless all have the loss and the gradients of NumPy by hand."""
-    reference: Any = workload.contenders["numpy"]()
-    loss, gradients = reference.loss_and_gradients()
-    for name, contender in contenders.items():
-        if name == "limit":
-            continue
-        its_loss, its_gradients = contender.loss_and_gradients()
-        what = f"{workload.name}, {name}"
-        np.testing.assert_allclose(its_loss, loss, rtol=1e-4, err_msg=f"{what}: the loss")
-        assert len(its_gradients) == len(gradients), f"{what}: {len(its_gradients)} gradients, not {len(gradients)}"
-        for mine, theirs in zip(gradients, its_gradients, strict=True):
-            tolerance = 1e-4 * float(np.abs(mine).max()) + 1e-12
-            np.testing.assert_allclose(theirs, mine, rtol=1e-3, atol=tolerance, err_msg=f"{what}: a gradient")
-
-
-def _warmed_up(contender: Contender, seconds: float) -> int:
-    """How many runs make a turn, after enough of them that nothing is done for the first time any more."""
-    for _ in range(3):
-        contender.run()
-    return max(1, round(seconds / best(contender.run, 3)))
+def check(
+    what: str, found: tuple[float, list[np.ndarray]], reference: tuple[float, list[np.ndarray]]
+) -> None:
+    """Raise unless a contender has the loss and the gradients of NumPy by hand."""
+    (its_loss, its_gradients), (loss, gradients) = found, reference
+    np.testing.assert_allclose(its_loss, loss, rtol=1e-4, err_msg=f"{what}: the loss")
+    assert len(its_gradients) == len(gradients), f"{what}: {len(its_gradients)} gradients, not {len(gradients)}"
+    for mine, theirs in zip(gradients, its_gradients, strict=True):
+        tolerance = 1e-4 * float(np.abs(mine).max()) + 1e-12
+        np.testing.assert_allclose(theirs, mine, rtol=1e-3, atol=tolerance, err_msg=f"{what}: a gradient")
 
 
 def best(run: Callable[[], Any], times: int) -> float:

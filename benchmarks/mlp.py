@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache, partial
 from itertools import cycle, pairwise
 from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import OURS, THREADS, Workload, need
+from benchmarks.harness import OURS, THREADS, Contender, Workload, kept, need
 from tinygrad_np import nn, optim
 from tinygrad_np.memory import aligned
 
-ROWS = 60_000
 RATE = 1e-3
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 
@@ -20,17 +20,17 @@ BETAS, EPSILON = (0.9, 0.999), 1e-8
 class Problem:
     """Data and first weights, the same for all frameworks."""
 
-    def __init__(self, sizes: tuple[int, ...], batch: int, optimiser: str) -> None:
+    def __init__(self, sizes: tuple[int, ...], batch: int, optimiser: str, rows: int) -> None:
         rng = np.random.default_rng(0)
         self.sizes, self.batch, self.optimiser = sizes, batch, optimiser
         # Of both signs: random images that are all positive switch most hidden units off for good, and what Adam keeps
         # of their gradients then decays into subnormal numbers, with which a processor is many times slower.
-        self.images = rng.random((ROWS, sizes[0]), np.float32) - np.float32(0.5)
-        self.labels = rng.integers(0, sizes[-1], ROWS)
+        self.images = rng.random((rows, sizes[0]), np.float32) - np.float32(0.5)
+        self.labels = rng.integers(0, sizes[-1], rows)
         pairs = list(pairwise(sizes))
         self.weights = [(rng.normal(size=pair) * np.sqrt(2 / pair[0])).astype(np.float32) for pair in pairs]
         self.biases = [np.zeros(width, np.float32) for width in sizes[1:]]
-        self.batches = [rng.integers(0, ROWS, batch) for _ in range(64)]
+        self.batches = [rng.integers(0, rows, batch) for _ in range(64)]
 
     def parameters(self) -> list[np.ndarray]:
         """New copies: weight, bias, weight, bias, ..."""
@@ -287,36 +287,47 @@ class Limit:
             np.matmul(inputs[i].T, slopes[i + 1], out=weights[i])
 
 
-def workload(name: str, description: str, sizes: tuple[int, ...], batch: int, optimiser: str) -> Workload:
-    """One of M1 to M5."""
-    problem: list[Problem] = []
+# Only the last one: the images are large.
+problem = lru_cache(maxsize=1)(Problem)
 
-    def shared() -> Problem:
-        if not problem:
-            problem.append(Problem(sizes, batch, optimiser))
-        return problem[0]
+
+def contender(kind: Callable[..., Contender], task: tuple[Any, ...], **options: Any) -> Contender:
+    """One framework on the problem that a task's sizes, batch, optimiser and rows make."""
+    return kind(problem(*task), **options)
+
+
+def workload(
+    name: str, description: str, sizes: tuple[int, ...], batch: int, optimiser: str, rows: int = 60_000
+) -> Workload:
+    """One of M1 to M5."""
+
+    def made(kind: Callable[..., Contender], **options: Any) -> Callable[[], Contender]:
+        return partial(contender, kind, (sizes, batch, optimiser, rows), **options)
 
     return Workload(
         name,
         description,
         "us",
         {
-            "numpy": lambda: Hand(shared()),
-            **{name: lambda wrap=wrap: Ours(shared(), wrap) for name, wrap in OURS.items()},
-            "torch": lambda: Torch(shared(), compiled=False),
-            "torch.compile": lambda: Torch(shared(), compiled=True),
-            "jax.jit": lambda: Jax(shared()),
-            "mygrad": lambda: MyGrad(shared()),
-            "autograd": lambda: Hips(shared()),
-            "limit": lambda: Limit(shared()),
+            "numpy": made(Hand),
+            "numpy-kept": partial(kept, made(Hand)),
+            **{name: made(Ours, wrap=wrap) for name, wrap in OURS.items()},
+            "eager-kept": partial(kept, made(Ours, wrap=OURS["eager"])),
+            "torch": made(Torch, compiled=False),
+            "torch.compile": made(Torch, compiled=True),
+            "jax.jit": made(Jax),
+            "mygrad": made(MyGrad),
+            "autograd": made(Hips),
+            "limit": made(Limit),
         },
     )
 
 
-WORKLOADS = [
-    workload("M1", "784-256-10, batch 128, SGD step", (784, 256, 10), 128, "sgd"),
-    workload("M2", "784-256-10, batch 32, SGD step", (784, 256, 10), 32, "sgd"),
-    workload("M3", "784-512-512-10, batch 128, SGD step", (784, 512, 512, 10), 128, "sgd"),
-    workload("M4", "784-10-10, batch 128, SGD step", (784, 10, 10), 128, "sgd"),
-    workload("M5", "784-256-10, batch 128, Adam step", (784, 256, 10), 128, "adam"),
+TASKS: list[tuple[Any, ...]] = [
+    ("M1", "784-256-10, batch 128, SGD step", (784, 256, 10), 128, "sgd"),
+    ("M2", "784-256-10, batch 32, SGD step", (784, 256, 10), 32, "sgd"),
+    ("M3", "784-512-512-10, batch 128, SGD step", (784, 512, 512, 10), 128, "sgd"),
+    ("M4", "784-10-10, batch 128, SGD step", (784, 10, 10), 128, "sgd"),
+    ("M5", "784-256-10, batch 128, Adam step", (784, 256, 10), 128, "adam"),
 ]
+WORKLOADS = [workload(*task) for task in TASKS]

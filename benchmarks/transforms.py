@@ -13,7 +13,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs as a script, installed or not
 
 import tinygrad_np as tg
-from benchmarks.harness import Result, Workload, machine, measure, need
+from benchmarks.harness import Here, Result, Workload, machine, measure, need
 
 COLUMNS = {"numpy": "by hand", "eager": "tinygrad_np", "autograd": "HIPS autograd"}
 
@@ -98,7 +98,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=15, help="turns that each gets (default: 15)")
     parser.add_argument("--seconds", type=float, default=0.1, help="about how long a turn is (default: 0.1)")
     options = parser.parse_args(arguments)
-    jacobian, hessian = (measure(task, COLUMNS, options.rounds, options.seconds) for task in (JACOBIAN, HESSIAN))
+    jacobian, hessian = (measure(task, COLUMNS, options.rounds, options.seconds, Here) for task in (JACOBIAN, HESSIAN))
     lines = [f"| | unit | {' | '.join(COLUMNS.values())} |", "| --- " * (len(COLUMNS) + 2) + "|"]
     lines += [_row(result) for result in (jacobian, hessian)]
     lines += ["", f"Jacobian: {_ratio(jacobian, 'eager', 'numpy')} times the time by hand (target: at most 5)"]

@@ -1,5 +1,10 @@
 """Arrays that live long start at a cache line, and are otherwise what NumPy would have made."""
 
+import ctypes
+import platform
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -84,3 +89,46 @@ def test_a_leaf_that_is_made_while_a_step_is_captured():
     x = np.arange(2000.0)
     for _ in range(3):
         np.testing.assert_array_equal(doubled(x), 2 * x)
+
+
+# ------------------------------------------------------------------------------------------------ keep_freed_memory
+
+FAULTS = """
+import resource, sys
+import numpy as np
+import tinygrad_np as tg
+
+if "keep" in sys.argv:
+    print(tg.keep_freed_memory())
+for _ in range(110):
+    arrays = [np.ones(50_000) for _ in range(20)]
+    if _ == 9:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    del arrays
+print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 100)
+"""
+
+
+def printed(*arguments):
+    done = subprocess.run([sys.executable, "-c", FAULTS, *arguments], capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
+def test_memory_that_was_freed_is_used_again_without_page_faults():
+    (without,) = printed()
+    told, faults = printed("keep")
+    assert told == "True"
+    assert float(without) > 500  # 8 MB are 2,000 pages
+    assert float(faults) < 10
+
+
+@pytest.mark.parametrize("library", [object(), OSError(), TypeError()])
+def test_elsewhere_nothing_is_told(monkeypatch, library):
+    def load(name):
+        if isinstance(library, Exception):
+            raise library
+        return library
+
+    monkeypatch.setattr(ctypes, "CDLL", load)
+    assert tg.keep_freed_memory() is False

@@ -18,6 +18,7 @@ from tinygrad_np.core import (
     tensor,
     zero,
 )
+from tinygrad_np.memory import keep_freed_memory
 from tinygrad_np.random import manual_seed
 from tinygrad_np.transforms import elementwise_grad, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
@@ -39,6 +40,7 @@ __all__ = [
     "hvp",
     "jacobian",
     "jvp",
+    "keep_freed_memory",
     "manual_seed",
     "nn",
     "no_grad",

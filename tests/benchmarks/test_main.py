@@ -1,25 +1,29 @@
 """``python -m benchmarks``: contenders are checked before they are timed, and the report has what was asked for."""
 
+import importlib
 import json
+import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
 from benchmarks import graphs, growth, harness, memory, mlp
-from benchmarks.harness import Workload, measure
+from benchmarks.harness import Apart, Here, check, measure
 
 QUICK = ["--rounds", "1", "--seconds", "0.001"]
-OWN = ["numpy", "eager", "compiled", "inexact"]
+OWN = ["numpy", "numpy-kept", "eager", "eager-kept", "compiled", "inexact"]
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Little data, and a page of our own."""
-    monkeypatch.setattr(mlp, "ROWS", 256)
+    small = [mlp.workload(*task, rows=256) for task in mlp.TASKS]
+    monkeypatch.setattr(mlp, "WORKLOADS", small)
+    monkeypatch.setattr(command, "WORKLOADS", {w.name: w for w in [*small, *graphs.WORKLOADS]})
     monkeypatch.setattr(growth, "LENGTHS", (10, 100))
     monkeypatch.setattr(growth, "OPERATIONS", 100)
     page = tmp_path / "README.md"
@@ -39,19 +43,40 @@ def test_all_of_ours_compute_what_numpy_by_hand_does(
 ) -> None:
     printed = run(monkeypatch, capsys, name, "--frameworks", *OWN)
     row = next(line for line in printed.splitlines() if line.startswith(f"| {name} |"))
-    times = row.split("|")[3:7]
-    assert all(float(t) > 0 for t in times)
+    times = dict(zip(OWN, row.split("|")[3:], strict=False))
+    kept = {name: times.pop(name).strip() for name in list(times) if name.endswith("-kept")}
+    assert all(float(t) > 0 for t in times.values())
+    assert all(t == "-" if name[0] in "OR" else float(t) > 0 for t in kept.values())
 
 
-def test_a_wrong_contender_is_found_out() -> None:
-    class Wrong(graphs.ChainByHand):
-        def loss_and_gradients(self) -> tuple[float, list[np.ndarray]]:
-            loss, gradients = super().loss_and_gradients()
-            return loss, [g * 1.01 for g in gradients]
+@pytest.mark.parametrize("seat", [Here, Apart])
+def test_a_wrong_contender_is_found_out(seat: Any) -> None:
+    right, wrong = mlp.TASKS[3], mlp.workload("M4", "with another batch", (784, 10, 10), 64, "sgd", rows=256)
+    workload = mlp.workload(*right, rows=256)
+    workload.contenders["eager"] = wrong.contenders["eager"]
+    with pytest.raises(AssertionError, match="M4, eager: the loss"):
+        measure(workload, ["numpy", "eager"], 1, 0.001, seat)
 
-    workload = Workload("O1", "a chain", "us", {"numpy": graphs.ChainByHand, "eager": Wrong})
+
+def test_a_wrong_gradient_is_found_out() -> None:
+    loss, gradients = graphs.ChainByHand().loss_and_gradients()
+    check("O1, eager", (loss, gradients), (loss, gradients))
     with pytest.raises(AssertionError, match="O1, eager: a gradient"):
-        measure(workload, ["numpy", "eager"], 1, 0.001)
+        check("O1, eager", (loss, [g * 1.01 for g in gradients]), (loss, gradients))
+    with pytest.raises(AssertionError, match="O1, eager: 2 gradients, not 1"):
+        check("O1, eager", (loss, gradients * 2), (loss, gradients))
+
+
+def test_each_has_a_process_of_its_own_whose_errors_come_through() -> None:
+    seat = Apart(partial(os.getpid))  # type: ignore[arg-type]
+    seat.wait()
+    with pytest.raises(RuntimeError, match="'int' object has no attribute 'run'"):
+        seat.warm_up(0.01)
+    seat.leave()
+    assert seat.process.exitcode is not None
+
+    with pytest.raises(RuntimeError, match="ModuleNotFoundError: No module named 'no_such_module'"):
+        Apart(partial(importlib.import_module, "no_such_module")).wait()  # type: ignore[arg-type]
 
 
 def test_a_missing_framework_is_a_dash_with_the_reason(
@@ -75,7 +100,7 @@ def test_the_page_the_plot_and_all_times_are_kept(
     assert "| 10 operations | 100 operations |" in page
     assert printed.strip() in page
     kept: dict[str, Any] = json.loads(times.read_text())
-    assert list(kept["results"][0]["times"]) == OWN
+    assert list(kept["results"][0]["times"]) == [name for name in OWN if not name.endswith("-kept")]
     assert plot.read_bytes().startswith(b"\x89PNG")
 
 
