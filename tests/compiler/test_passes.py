@@ -10,7 +10,7 @@ from tinygrad_np.compiler.capture import Tape
 from tinygrad_np.compiler.passes import (
     batch_products,
     drop_dead_calls,
-    drop_multiplications_by_one,
+    drop_identities,
     expand_broadcasts,
     fold_constants,
     optimised,
@@ -103,7 +103,22 @@ def test_products_with_one_are_dropped() -> None:
 
     program = captured(function)
     assert names(program) == ["np.multiply"] * 6
-    assert len(drop_multiplications_by_one(program).calls) == 3
+    assert len(drop_identities(program).calls) == 3
+
+
+def test_reshapes_to_the_same_shape_are_dropped() -> None:
+    def function(x: Any) -> Any:
+        same = np.ravel(np.reshape(x, (3,)))
+        return [np.exp(same), np.reshape(x, (3, 1)), np.ravel(x[::2]), np.reshape(np.sum(x), ())]
+
+    program = captured(function)
+    before = names(program)
+    after = names(drop_identities(program))
+    assert len(before) - len(after) == 2
+    assert "np.exp" in after
+    results = Replay(drop_identities(program))([X])
+    for mine, theirs in zip(results, function(X), strict=True):
+        np.testing.assert_array_equal(mine, theirs, strict=True)
 
 
 def test_storages_are_not_constants() -> None:

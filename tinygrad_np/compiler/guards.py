@@ -90,8 +90,11 @@ class Watch:
     def _walk_container(self, container: Any, name: str) -> None:
         if len(container) > _LARGEST:
             return
-        if not isinstance(container, tuple):
-            self._watch_length(container, f"len({name})")
+        if isinstance(container, tuple):  # it cannot change itself, though what is in it can
+            for i, item in enumerate(container):
+                self._walk(item, f"{name}[{i}]")
+            return
+        self._watch_length(container, f"len({name})")
         keys = container if isinstance(container, dict) else range(len(container))
         for key in list(keys):
             self._watch(getitem, container, key, f"{name}[{key!r}]")

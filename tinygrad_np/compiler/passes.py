@@ -13,13 +13,14 @@ from tinygrad_np.compiler.blocks import EXACT
 from tinygrad_np.compiler.program import Call, Program, Value, replaced, values_in
 from tinygrad_np.core import getitem, table
 from tinygrad_np.memory import CACHE_LINE
+from tinygrad_np.rules.shapes import reshaped
 from tinygrad_np.trees import leaves
 
 __all__ = [
     "batch_products",
     "batched",
     "drop_dead_calls",
-    "drop_multiplications_by_one",
+    "drop_identities",
     "expand_broadcasts",
     "expanded",
     "fold_constants",
@@ -37,6 +38,7 @@ REPEATED = 65_536
 """Up to how many bytes in all rows repeating one costs less than it brings."""
 
 _PART = table[getitem].function
+_RESHAPES = {np.reshape, np.ravel, table[reshaped].function}
 
 
 def batched(x: Any, w: Any) -> tuple[Any, ...]:
@@ -51,7 +53,7 @@ def expanded(x: Any, shape: tuple[int, ...]) -> Any:
 
 def optimised(program: Program) -> Program:
     """All passes, in the order in which they help one another."""
-    first = fold_constants, drop_multiplications_by_one, share_common_calls, drop_dead_calls
+    first = fold_constants, drop_identities, share_common_calls, drop_dead_calls
     for improve in (*first, batch_products, expand_broadcasts, drop_dead_calls):
         program = improve(program)
     return program
@@ -71,20 +73,35 @@ def fold_constants(program: Program) -> Program:
     return _with(program, calls, folded, program.values + list(folded.values()))
 
 
-def drop_multiplications_by_one(program: Program) -> Program:
-    """Leave out products with a constant of ones, such as the cotangent that backward starts from."""
+def drop_identities(program: Program) -> Program:
+    """Leave out calls that give what they get: products with a constant of ones, such as the cotangent that backward
+    starts from, and reshapes to the shape that there is.
+    """
     instead: dict[Value, Value] = {}
     calls = []
     for call in program.calls:
         call = _on_others(call, instead)
-        if call.function is np.multiply and not call.kwargs and len(call.args) == 2:
-            (result,), (a, b) = call.results, call.args
-            factor = b if _is_one(a) else a if _is_one(b) else None
-            if isinstance(factor, Value) and (factor.shape, factor.dtype) == (result.shape, result.dtype):
-                instead[result] = factor
-                continue
-        calls.append(call)
+        same = _same(call)
+        if same is None:
+            calls.append(call)
+        else:
+            instead[call.results[0]] = same
     return _with(program, calls, instead, program.values)
+
+
+def _same(call: Call) -> Value | None:
+    """The operand that the result is equal to in all respects, if there is one."""
+    operand: Any = None
+    if call.function is np.multiply and not call.kwargs and len(call.args) == 2:
+        a, b = call.args
+        operand = b if _is_one(a) else a if _is_one(b) else None
+    elif call.function in _RESHAPES and call.results[0].owner is not None:
+        operand = call.args[0]
+    return operand if isinstance(operand, Value) and _look(operand) == _look(call.results[0]) else None
+
+
+def _look(value: Value) -> Any:
+    return value.is_array, value.shape, value.dtype, value.strides
 
 
 def _is_one(argument: Any) -> bool:

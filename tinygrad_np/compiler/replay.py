@@ -250,6 +250,8 @@ class Replay:
             line = f" {_INFIX[call.function]} ".join(map(self._argument, call.args))
         elif _is_plain_reduction(call):
             line = self._reduction(call, "None")
+        elif call.function is np.take and call.args and _is_an_array(call.args[0]):  # sooner by its method
+            line = f"{self._argument(call.args[0])}.take({self._arguments(call.args[1:], call.kwargs)})"
         elif call.function is _plain(getitem) and len(call.args) == 1:
             line = f"{self._argument(call.args[0])}[{self._argument(call.kwargs['index'])}]"
         else:
@@ -288,16 +290,18 @@ class Replay:
         elif function in (_plain(converted), copied, np.copy, expanded) and len(call.args) == 1:
             out = self._out(call, result, position)
             source = self._arguments(call.args, {})
-            self._lines.append(f'{self._name(np.copyto)}({self._array(out)}, {source}, casting="unsafe")')
+            if out.ndim:
+                self._lines.append(f'{self._name(np.copyto)}({self._array(out)}, {source}, casting="unsafe")')
+            else:  # the same, sooner
+                self._lines.append(f"{self._array(out)}[()] = {source}")
         elif function is _plain(getitem) and _is_gather(call):
             out = self._out(call, result, position)
             source = self._arguments((call.args[0], call.kwargs["index"]), {})
             self._lines.append(f"{self._name(_gather)}({source}, {self._array(out)})")
-        elif function is np.take and call.kwargs == {"mode": "clip"} and len(call.args) == 2:
+        elif function is np.take and call.kwargs == {"mode": "clip"} and _is_an_array(call.args[0]):
             out = self._out(call, result, position)
-            self._lines.append(
-                f'{self._name(np.take)}({self._arguments(call.args, {})}, None, {self._array(out)}, "clip")'
-            )
+            source, index = map(self._argument, call.args)
+            self._lines.append(f'{source}.take({index}, None, {self._array(out)}, "clip")')
         elif function is np.take and _is_gather(call):
             out = self._out(call, result, position)
             self._lines.append(f"{self._name(_gather)}({self._arguments(call.args[:2], {})}, {self._array(out)})")
@@ -572,6 +576,10 @@ def _rounded(nbytes: int) -> int:
     return max(CACHE_LINE, -(-nbytes // CACHE_LINE) * CACHE_LINE)
 
 
+def _is_an_array(argument: Any) -> bool:
+    return isinstance(argument, Value) and argument.is_array
+
+
 def _is_plain_reduction(call: Call) -> bool:
     named = call.kwargs.keys() <= {"axis", "keepdims"} and len(call.args) == 1 and call.dtype is None
     return call.function in _REDUCTIONS and named and isinstance(call.kwargs.get("axis"), int | tuple | type(None))
@@ -604,10 +612,11 @@ def _is_gather(call: Call) -> bool:
 
 def _gather(source: Any, index: Any, out: Any) -> None:
     """``source[index]`` into a buffer: np.take writes there at once only if it need not check the index."""
-    if index.size and (index.min() < 0 or index.max() >= len(source)):
+    unsigned = index.view(f"u{index.itemsize}")  # as which -1 is the largest
+    if index.size and np.maximum.reduce(unsigned, None) >= len(source):
         np.copyto(out, source[index])  # counts from the end, or raises
     else:
-        np.take(source, index, axis=0, out=out, mode="clip")
+        source.take(index, 0, out, "clip")
 
 
 def _scatter(g: Any, *, index: Any, shape: Any, out: Any) -> None:

@@ -146,18 +146,19 @@ class Optimizer(ABC):
                     f"{type(self).__name__}: parameter {position} is {parameter.dtype}, and only real ones have a g**2 "
                     "to average: keep the real and the imaginary part as two parameters"
                 )
-        self._lrs = [group.rate for group, _ in grouped]
-        self._options = [group.options for group, _ in grouped]
-        self._state = [
+        # Tuples, of which a compiled step need not ask each time whether they are as they were.
+        self._lrs = tuple(group.rate for group, _ in grouped)
+        self._options = tuple(group.options for group, _ in grouped)
+        self._state = tuple(
             {name: aligned(array) for name, array in self._fresh(parameter.data, group.options).items()}
             for group, parameter in grouped
-        ]
-        self._scratch = list(zip(*(_shared_scratch(self.parameters) for _ in range(2)), strict=True))
+        )
+        self._scratch = tuple(zip(*(_shared_scratch(self.parameters) for _ in range(2)), strict=True))
         # An array, unlike a Python number, widens the dtype of what it multiplies: it must be in the parameter's own.
         kinds = [(id(group), parameter.dtype) for group, parameter in grouped]
         shared = {kind: (np.zeros((), kind[1]), group.rate) for kind, (group, _) in zip(kinds, grouped, strict=True)}
-        self._rates = [shared[kind][0] for kind in kinds]
-        self._shared_rates = list(shared.values())
+        self._rates = tuple(shared[kind][0] for kind in kinds)
+        self._shared_rates = tuple(shared.values())
 
     @property
     def lr(self) -> float:
