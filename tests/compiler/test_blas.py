@@ -43,6 +43,24 @@ def test_a_product_is_added(provider: str, shape: tuple[int, int, int], left: st
         a[...] = rng.normal(size=(m, k))  # what is there when it is called counts
 
 
+@pytest.mark.skipif(not blas.combines(), reason="NumPy is built with another BLAS")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("b", [1.0, 0.5, -2.0])
+@pytest.mark.parametrize("size", [1, 7, 20_001])
+def test_multiples_are_added(size: int, b: float, dtype: Any) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, size)).astype(dtype)
+    factor = np.array(0.25, dtype)
+    for a in (0.75, factor):
+        combine = blas.combination(x, y, a, b)
+        for _ in range(2):
+            expected = float(a) * x.astype(np.float64) + b * y.astype(np.float64)
+            combine()
+            np.testing.assert_allclose(y, expected, rtol=4 * np.finfo(dtype).eps, atol=4 * np.finfo(dtype).eps)
+            x[...] = rng.normal(size=size)  # what is there when it is called counts
+            factor[...] = -0.5
+
+
 @pytest.fixture
 def threads() -> Callable[[], int]:
     """How many there are."""

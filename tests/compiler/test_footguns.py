@@ -307,6 +307,26 @@ class TestWritingInPlace:
 
         refuses(write, "shares its memory")
 
+    @pytest.mark.parametrize("first", [lambda w: None, lambda w: np.multiply(w, 0.5, out=w)])
+    def test_into_a_part_of_a_parameter(self, first: Any) -> None:
+        class Partial(tg.optim.Optimizer):
+            def _update(self, i: int, parameter: Any, gradient: Any) -> None:
+                first(parameter)
+                np.add(parameter[:2], 1, out=parameter[:2])
+
+        w = tg.tensor(X, requires_grad=True)
+        optimiser = Partial([w], lr=0.1)
+
+        def step(x: Any) -> Any:
+            w.grad = None
+            loss = np.sum(w * x)
+            loss.backward()
+            optimiser.step()
+            return loss
+
+        refuses(step, "part of another array|shares its memory")
+        np.testing.assert_array_equal(w.data, X)
+
     def test_into_a_result(self) -> None:
         def write(x: Any) -> Any:
             y = x * 2

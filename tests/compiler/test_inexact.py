@@ -8,8 +8,8 @@ import pytest
 
 import tinygrad_np as tg
 from tinygrad_np import nn, optim
-from tinygrad_np.compiler import inexact
-from tinygrad_np.compiler.inexact import LONG, accumulated, stacked
+from tinygrad_np.compiler import blas, blocks, inexact
+from tinygrad_np.compiler.inexact import LONG, accumulated, combined, stacked
 from tinygrad_np.trees import leaves
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-12}
@@ -259,3 +259,166 @@ class TestProducts:
                 compiled(self.X.repeat(2, 0)[:, [0, 1, 2, 3, 0, 1]] * i, np.arange(8) % 3)
             found.append([p.data.tobytes() for p in model.parameters()])
         assert found[0] == found[1]
+
+
+class Written(optim.Optimizer):
+    """Each update is a function of the parameter, the gradient, the rate and two arrays to compute in."""
+
+    def __init__(self, parameters: Any, update: Any) -> None:
+        super().__init__(parameters, lr=0.01)
+        self.update = update
+
+    def _update(self, i: int, parameter: Any, gradient: Any) -> None:
+        self.update(parameter, gradient, self._rates[i], *self._scratch[i])
+
+
+def minus_rate(w: Any, g: Any, rate: Any, t: Any, _: Any) -> None:
+    np.multiply(np.tanh(g, out=t), rate, out=t)
+    np.subtract(w, t, out=w)
+
+
+def plus_multiple(w: Any, g: Any, _r: Any, t: Any, _: Any) -> None:
+    np.multiply(0.25, g, out=t)
+    np.add(t, w, out=w)
+
+
+def two_multiples(w: Any, g: Any, _r: Any, t: Any, _: Any) -> None:
+    np.multiply(g, 0.25, out=t)
+    np.multiply(w, 0.5, out=w)
+    np.subtract(w, t, out=w)
+
+
+def other_side(w: Any, g: Any, rate: Any, t: Any, _: Any) -> None:
+    np.multiply(g, rate, out=t)
+    np.multiply(w, -0.5, out=w)
+    np.subtract(t, w, out=w)
+
+
+def average(w: Any, g: Any, _r: Any, _t: Any, _: Any) -> None:
+    np.subtract(w, g, out=w)
+    np.multiply(w, 0.75, out=w)
+    np.add(w, g, out=w)
+
+
+def in_scratch(w: Any, g: Any, _r: Any, t: Any, u: Any) -> None:
+    np.add(np.multiply(np.tanh(g, out=t), 3.0, out=t), w, out=u)
+    np.subtract(w, u, out=w)
+
+
+def read_again(w: Any, g: Any, rate: Any, t: Any, u: Any) -> None:
+    np.multiply(g, rate, out=t)
+    np.subtract(w, t, out=u)
+    np.multiply(u, t, out=w)
+
+
+def average_read_again(w: Any, g: Any, _r: Any, t: Any, u: Any) -> None:
+    np.subtract(w, g, out=t)
+    np.multiply(t, 0.75, out=u)
+    np.add(u, g, out=u)
+    np.add(u, t, out=w)
+
+
+def with_itself(w: Any, g: Any, _r: Any, t: Any, _: Any) -> None:
+    np.multiply(w, 0.25, out=t)
+    np.subtract(w, t, out=w)
+
+
+def with_a_number(w: Any, g: Any, _r: Any, _t: Any, _: Any) -> None:
+    np.multiply(w, 0.5, out=w)
+    np.add(w, 0.125, out=w)
+
+
+def with_a_row(w: Any, g: Any, _r: Any, _t: Any, _: Any) -> None:
+    np.multiply(w, 0.5, out=w)
+    np.add(w, g[0], out=w)
+
+
+class TestMultiples:
+    @pytest.fixture(autouse=True)
+    def all_arrays(self, monkeypatch: pytest.MonkeyPatch, request: Any) -> None:
+        monkeypatch.setattr(inexact, "SMALL", 0)
+
+    @pytest.fixture(params=["whole", "in blocks"])
+    def sizes(self, request: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        if request.param == "in blocks":
+            monkeypatch.setattr(blocks, "LARGE", 1)
+            monkeypatch.setattr(blocks, "BLOCK", 64)
+
+    @pytest.mark.parametrize(
+        ("make", "number"),
+        [
+            (lambda p: optim.SGD(p, lr=0.1, momentum=0.9), 2),
+            (lambda p: optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True), 2),
+            (lambda p: optim.SGD(p, lr=0.1, weight_decay=0.1), 1),
+            (lambda p: optim.Adam(p, lr=0.01), 3),
+            (lambda p: optim.Adam(p, lr=0.01, weight_decay=0.1), 3),
+            (lambda p: optim.AdamW(p, lr=0.01), 2),
+            (lambda p: optim.RMSprop(p, lr=0.01), 2),
+            (lambda p: optim.Adagrad(p, lr=0.01), 1),
+        ],
+    )
+    @pytest.mark.usefixtures("sizes")
+    def test_are_added_in_one_call(self, make: Callable[[Any], optim.Optimizer], number: int) -> None:
+        step, _ = assert_same_training(lambda: training(make))
+        assert calls(step, combined) == number * 4  # two weights, two biases
+        assert "combined" in str(step.program)
+
+    @pytest.mark.parametrize(
+        ("update", "number"),
+        [
+            (minus_rate, 1),
+            (plus_multiple, 1),
+            (two_multiples, 1),
+            (other_side, 1),
+            (average, 1),
+            (in_scratch, 1),  # takes the place of the gradient's tanh
+            (read_again, 0),  # the multiple is needed
+            (average_read_again, 0),
+            (with_itself, 0),
+            (with_a_number, 0),
+            (with_a_row, 0),
+        ],
+    )
+    @pytest.mark.usefixtures("sizes")
+    def test_are_found_in_any_update(self, update: Any, number: int) -> None:
+        def make() -> Training:
+            tg.manual_seed(0)
+            model = nn.Dense(6, 3, bias=False, dtype=np.float64)
+            optimiser = Written([model.weight], update)
+
+            def step(x: Any, labels: Any) -> Any:
+                loss = nn.cross_entropy(model(x), labels)
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+                return loss
+
+            return model, optimiser, step
+
+        step, _ = assert_same_training(make)
+        assert calls(step, combined) == number
+
+    def test_follow_a_schedule(self) -> None:
+        def scheduled() -> Training:
+            model, optimiser, step = training(lambda p: optim.Adam(p, lr=0.01))
+            schedule = optim.CosineDecay(optimiser, 20)
+
+            def both(x: Any, labels: Any) -> Any:
+                loss = step(x, labels)
+                schedule.step()
+                return loss
+
+            return model, optimiser, both
+
+        step, _ = assert_same_training(scheduled)
+        assert calls(step, combined) == 12
+
+    def test_are_left_to_numpy_where_the_arrays_are_small_or_blas_has_no_such_call(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(inexact, "SMALL", 6 * 5 * 8)
+        step, _ = assert_same_training(lambda: training(lambda p: optim.Adam(p, lr=0.01)))
+        assert calls(step, combined) == 3
+        monkeypatch.setattr(blas, "_library", lambda: None)
+        step, _ = assert_same_training(lambda: training(lambda p: optim.Adam(p, lr=0.01)))
+        assert calls(step, combined) == 0

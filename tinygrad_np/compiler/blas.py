@@ -1,4 +1,4 @@
-"""What NumPy's API does not reach of the BLAS under it: ``C += A @ B`` without a temporary, and the number of threads.
+"""What NumPy's API does not reach of the BLAS under it: sums without a temporary, and the number of threads.
 
 NumPy's wheels bring their own OpenBLAS, whose functions can be called through ctypes. Their names are private, so all
 of this is optional: where they are not found, or do not do what they should, SciPy's wrapper takes their place, and
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["accumulation", "available", "one_thread"]
+__all__ = ["accumulation", "available", "combination", "combines", "one_thread"]
 
 Array = np.ndarray[Any, Any]
 
@@ -62,6 +62,36 @@ def accumulation(total: Array, a: Array, b: Array) -> Callable[[], Any]:
         np.add(total, product, out=total)
 
     return add
+
+
+def combines() -> bool:
+    """Whether there is a BLAS for `combination`: SciPy's wrapper has no such function."""
+    return _library() is not None
+
+
+def combination(x: Array, y: Array, a: float | Array, b: float) -> Callable[[], Any]:
+    """A function that does ``y[...] = a * x + b * y`` each time that it is called, in one pass.
+
+    Parameters
+    ----------
+    x, y : ndarray
+        Of one dtype and layout, without gaps. They are read and written wherever they are now.
+    a : float, or ndarray of no dimensions and that dtype
+        An array is read anew on each call.
+    b : float
+        A number that does not change.
+    """
+    letter, number = _LETTERS[y.dtype]
+    integer, address, one = ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64(1)
+    factor = number.from_buffer(a) if isinstance(a, np.ndarray) else number(a)
+    first = integer(y.size), factor, address(x.ctypes.data), one
+    last = address(y.ctypes.data), one
+    if b == 1:
+        call = functools.partial(getattr(_library(), f"scipy_cblas_{letter}axpy64_"), *first, *last)
+    else:
+        call = functools.partial(getattr(_library(), f"scipy_cblas_{letter}axpby64_"), *first, number(b), *last)
+    call.arrays = (x, y)  # type: ignore[attr-defined]  # their memory has to stay
+    return call
 
 
 @contextmanager
@@ -113,7 +143,8 @@ def _library() -> Any:
     for path in sorted(p for folder in FOLDERS for p in (here / folder).glob("libscipy_openblas64_*")):
         try:
             library = ctypes.CDLL(str(path))
-            for name in ("scipy_cblas_sgemm64_", "scipy_cblas_dgemm64_", "scipy_openblas_set_num_threads64_"):
+            names = [f"scipy_cblas_{letter}{name}64_" for letter in "sd" for name in ("gemm", "axpy", "axpby")]
+            for name in (*names, "scipy_openblas_set_num_threads64_"):
                 getattr(library, name).restype = None
             library.scipy_openblas_get_num_threads64_.restype = ctypes.c_int
         except (OSError, AttributeError):

@@ -6,7 +6,7 @@ for memory most of the time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +43,8 @@ class Sweep:
         Which call is the last one that reads the result.
     single : list of ndarray
         The arrays of one element among what is given as text.
+    bind : callable or None
+        What makes, of a part of each array that is read, the call for these parts, if it is not that of a ufunc.
     """
 
     line: int
@@ -52,6 +54,7 @@ class Sweep:
     position: int
     last_use: float
     single: list[Array] = field(default_factory=list)
+    bind: Callable[..., Callable[[], Any]] | None = None
 
     def fits(self) -> bool:
         """Whether the arrays are large, and each element lies in all of them at the same place."""
@@ -72,9 +75,9 @@ class Loop:
     ----------
     first, last : int
         Which lines it takes the place of.
-    blocks : list of tuples of ndarrays
-        What it goes through: a part of each array. Of an array that only these sweeps use, it is always the same part,
-        which then stays in the cache.
+    blocks : list of tuples
+        What it goes through: a part of each array, and what is bound to them. Of an array that only these sweeps use,
+        it is always the same part, which then stays in the cache.
     """
 
     def __init__(self, sweeps: Sequence[Sweep]) -> None:
@@ -93,17 +96,20 @@ class Loop:
         self._names = {start: f"b{i}" for i, start in enumerate(flat)}
         size, length = sweeps[0].out.size, max(1, BLOCK // sweeps[0].out.itemsize)
         parts = [slice(i, min(i + length, size)) for i in range(0, size, length)]
-        self.blocks = [
-            tuple(x[: part.stop - part.start] if start in inner else x[part] for start, x in flat.items())
-            for part in parts
-        ]
+        self.blocks: list[tuple[Any, ...]] = []
+        for part in parts:
+            block = {start: x[: part.stop - part.start] if start in inner else x[part] for start, x in flat.items()}
+            bound = [s.bind(*(block[_start(x)] for x in s.read)) for s in sweeps if s.bind is not None]
+            self.blocks.append((*block.values(), *bound))
 
     def source(self, blocks: str) -> list[str]:
         """The lines of the loop, through blocks of that name."""
-        lines = [f"for ({', '.join(self._names.values())},) in {blocks}:"]
-        for sweep in self.sweeps:
+        bound = [f"f{i}" for i, sweep in enumerate(self.sweeps) if sweep.bind is not None]
+        lines = [f"for ({', '.join([*self._names.values(), *bound])},) in {blocks}:"]
+        for i, sweep in enumerate(self.sweeps):
             args = ", ".join(x if isinstance(x, str) else self._names[_start(x)] for x in sweep.args)
-            lines.append(f"    {sweep.function}({args}, out={self._names[_start(sweep.out)]})")
+            own = f"{sweep.function}({args}, out={self._names[_start(sweep.out)]})"
+            lines.append(f"    {own if sweep.bind is None else f'f{i}()'}")
         return lines
 
 

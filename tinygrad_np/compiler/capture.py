@@ -380,7 +380,7 @@ class Tape:
         }
         for handle, loaded in self._loaded:
             if handle.value is not loaded and loaded not in self._transient:
-                program.stores[loaded] = handle.value
+                program.stores[loaded] = self._operand(handle)
         program.grads_read = {leaf: given is not None for leaf, given in self._grad_inputs.items()}
         self._check_stores()
         # What stands in for an array refers to the tape: in a circle, its arrays would stay until the next collection.

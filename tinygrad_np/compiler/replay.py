@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy as np
 from tinygrad_np.compiler import blas
 from tinygrad_np.compiler.blocks import EXACT, Sweep, loops
 from tinygrad_np.compiler.capture import copied, overlap, reinterpreted
-from tinygrad_np.compiler.inexact import accumulated, stacked
+from tinygrad_np.compiler.inexact import accumulated, combined, stacked
 from tinygrad_np.compiler.passes import batched, expanded
 from tinygrad_np.compiler.program import Call, Program, Value, Wrapped, replaced, values_in
 from tinygrad_np.core import Tensor, converted, getitem, table, updated
@@ -315,6 +316,10 @@ class Replay:
             out = self._out(call, result, position, in_place=True, only=call.args[0])
             self._start_from(call.args[0], out)
             self._lines.append(self._accumulation(out, *call.args[1:]))
+        elif function is combined:
+            out = self._out(call, result, position, in_place=True, only=call.args[1])
+            self._start_from(call.args[1], out)
+            self._combination(call, out, position)
         elif function is stacked:
             out = self._out(call, result, position, in_place=call.args[0] is not None, only=call.args[0])
             self._sum_of_products(out, *call.args)
@@ -376,6 +381,20 @@ class Replay:
             add = blas.accumulation(np.atleast_2d(total), np.atleast_2d(x), y)
             return f"{self._name(add, 'accumulate')}()"
         return f"{self._name(_accumulate)}({self._array(total)}, {self._arguments((a, b), {})})"
+
+    def _combination(self, call: Call, out: np.ndarray[Any, Any], position: int) -> None:
+        x, _, a, b = call.args
+        array, factor = self._fixed.get(x), self._fixed.get(a, a)
+        if array is None or isinstance(factor, Value):  # not the same array on every run
+            self._lines.append(f"{self._name(_combine)}({self._arguments((x, a, b), {})}, {self._array(out)})")
+            return
+        bind = partial(_bound, factor, b)
+        self._lines.append(f"{self._name(bind(array, out), 'combine')}()")
+        single = [factor] if isinstance(factor, np.ndarray) else []
+        last_use = self._last[call.results[0]]
+        sweep = Sweep(len(self._lines) - 1, "", [array, out], out, position, last_use, single, bind)
+        if sweep.fits() and not self._careful:
+            self._sweeps.append(sweep)
 
     def _sum_of_products(self, out: np.ndarray[Any, Any], total: Any, left: Any, right: Any) -> None:
         """One product of all factors that lie as they were placed, and one for each pair of the others."""
@@ -543,6 +562,14 @@ def _gradient(leaf: Leaf) -> Any:
 
 def _accumulate(total: Any, a: Any, b: Any) -> None:
     np.add(total, np.matmul(a, b), out=total)
+
+
+def _bound(a: Any, b: float, x: Any, y: Any) -> Callable[[], Any]:
+    return blas.combination(x, y, a, b)
+
+
+def _combine(x: Any, a: Any, b: float, y: Any) -> None:
+    np.add(a * x, b * y, out=y)
 
 
 def _copy(value: Any) -> Any:
