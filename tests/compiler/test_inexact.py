@@ -262,14 +262,18 @@ class TestProducts:
 
 
 class Written(optim.Optimizer):
-    """Each update is a function of the parameter, the gradient, the rate and two arrays to compute in."""
+    """Each update is a function of the parameter, the gradient, the rate, an array to compute in, and one that stays."""
 
     def __init__(self, parameters: Any, update: Any) -> None:
         super().__init__(parameters, lr=0.01)
         self.update = update
 
+    @classmethod
+    def _fresh(cls, parameter: Any, options: Any) -> Any:
+        return {"last": np.zeros_like(parameter)}
+
     def _update(self, i: int, parameter: Any, gradient: Any) -> None:
-        self.update(parameter, gradient, self._rates[i], *self._scratch[i])
+        self.update(parameter, gradient, self._rates[i], self._scratch[i][0], self._state[i]["last"])
 
 
 def minus_rate(w: Any, g: Any, rate: Any, t: Any, _: Any) -> None:
@@ -300,22 +304,27 @@ def average(w: Any, g: Any, _r: Any, _t: Any, _: Any) -> None:
     np.add(w, g, out=w)
 
 
-def in_scratch(w: Any, g: Any, _r: Any, t: Any, u: Any) -> None:
-    np.add(np.multiply(np.tanh(g, out=t), 3.0, out=t), w, out=u)
-    np.subtract(w, u, out=w)
+def in_scratch(w: Any, g: Any, _r: Any, t: Any, last: Any) -> None:
+    np.add(np.multiply(np.tanh(g, out=t), 3.0, out=t), w, out=last)
+    np.subtract(w, last, out=w)
 
 
-def read_again(w: Any, g: Any, rate: Any, t: Any, u: Any) -> None:
+def kept(w: Any, g: Any, rate: Any, t: Any, last: Any) -> None:
     np.multiply(g, rate, out=t)
-    np.subtract(w, t, out=u)
-    np.multiply(u, t, out=w)
+    np.subtract(w, t, out=w)
+    np.copyto(last, t)
 
 
-def average_read_again(w: Any, g: Any, _r: Any, t: Any, u: Any) -> None:
-    np.subtract(w, g, out=t)
-    np.multiply(t, 0.75, out=u)
-    np.add(u, g, out=u)
-    np.add(u, t, out=w)
+def average_kept(w: Any, g: Any, _r: Any, _t: Any, last: Any) -> None:
+    np.subtract(w, g, out=last)
+    np.multiply(last, 0.75, out=w)
+    np.add(w, g, out=w)
+
+
+def almost_an_average(w: Any, g: Any, _r: Any, t: Any, _: Any) -> None:
+    np.subtract(w, g, out=w)
+    np.multiply(w, 0.75, out=w)
+    np.add(w, np.tanh(g, out=t), out=w)
 
 
 def with_itself(w: Any, g: Any, _r: Any, t: Any, _: Any) -> None:
@@ -372,8 +381,9 @@ class TestMultiples:
             (other_side, 1),
             (average, 1),
             (in_scratch, 1),  # takes the place of the gradient's tanh
-            (read_again, 0),  # the multiple is needed
-            (average_read_again, 0),
+            (kept, 0),
+            (average_kept, 0),
+            (almost_an_average, 1),
             (with_itself, 0),
             (with_a_number, 0),
             (with_a_row, 0),

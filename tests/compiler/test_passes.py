@@ -104,6 +104,7 @@ def test_products_with_one_are_dropped() -> None:
     program = captured(function)
     assert names(program) == ["np.multiply"] * 6
     assert len(drop_identities(program).calls) == 3
+    assert names(drop_identities(captured(lambda x: x[::2] * 1))) == ["getitem", "np.multiply"]  # which has no gaps
 
 
 def test_reshapes_to_the_same_shape_are_dropped() -> None:
