@@ -23,7 +23,7 @@ import numpy as np
 from tinygrad_np.core import no_grad
 from tinygrad_np.errors import DtypeError, ShapeError
 from tinygrad_np.rules.handlers import plain
-from tinygrad_np.rules.indexing import arrayed
+from tinygrad_np.rules.indexing import arrayed, unsigned
 from tinygrad_np.special import erfc
 from tinygrad_np.standins import check
 
@@ -400,26 +400,27 @@ def alike(caller: str, first: str, x: Any, second: str, y: Any) -> tuple[Any, An
 def checked_labels(logits: Any, labels: Any) -> tuple[Any, Any]:
     """Logits, and labels that fit them: class numbers as they are, one-hot rows in the dtype of the logits."""
     logits, labels = as_float(logits), arrayed(labels)
-    if logits.ndim == 0 or logits.shape[-1] == 0:
-        raise ShapeError(f"cross_entropy: logits of shape {logits.shape} must have a last axis, of a number a class")
-    if labels.shape == logits.shape and labels.dtype.kind in "biuf":
-        return logits, labels if labels.dtype == logits.dtype else labels.astype(logits.dtype)
-    if labels.shape != logits.shape[:-1]:
-        raise ShapeError(
-            f"cross_entropy: logits of shape {logits.shape} need labels of shape {logits.shape[:-1]} (class numbers) "
-            f"or {logits.shape} (one-hot), not {labels.shape}"
-        )
-    if labels.dtype.kind not in "iu":
+    shape, kind = logits.shape, labels.dtype.kind
+    if not (shape and shape[-1]):
+        raise ShapeError(f"cross_entropy: logits of shape {shape} must have a last axis, of a number a class")
+    if labels.shape == shape[:-1]:
+        if kind in "iu":
+            return logits, labels
         raise DtypeError(
             f"cross_entropy: labels of shape {labels.shape} are class numbers, which must be integers, not "
             f"{labels.dtype}: write labels.astype(int)"
         )
-    return logits, labels
+    if labels.shape == shape and kind in "biuf":
+        return logits, labels if labels.dtype == logits.dtype else labels.astype(logits.dtype)
+    raise ShapeError(
+        f"cross_entropy: logits of shape {shape} need labels of shape {shape[:-1]} (class numbers) or {shape} "
+        f"(one-hot), not {labels.shape}"
+    )
 
 
 def check_classes(labels: np.ndarray[Any, Any], shape: tuple[int, ...]) -> None:
     """Raise if a class number does not exist in logits of a shape: as an index, -1 would silently mean the last."""
-    if labels.size and labels.view(f"u{labels.itemsize}").max() >= shape[-1]:  # as unsigned, -1 is the largest
+    if labels.size and np.maximum.reduce(labels.view(unsigned(labels.dtype)), None) >= shape[-1]:
         wrong = labels[(labels < 0) | (labels >= shape[-1])]
         raise ShapeError(
             f"cross_entropy: labels must be from 0 to {shape[-1] - 1} for logits of shape {shape}, "

@@ -6,6 +6,7 @@ too, so these functions can be differentiated to any order like all others.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -156,6 +157,11 @@ def cross_entropy(logits: Any, labels: Any) -> Any:
     return loss
 
 
+@functools.cache
+def _lowest(dtype: np.dtype[Any]) -> Any:
+    return np.finfo(dtype).min
+
+
 @primitive(name="cross_entropy")
 @traceable
 def loss_and_slope(logits: Any, labels: Any) -> tuple[Any, Any]:
@@ -165,7 +171,7 @@ def loss_and_slope(logits: Any, labels: Any) -> tuple[Any, Any]:
     few = z.shape[1] <= FEW
     z = (z.T if few else z).copy()
     axis = 0 if few else 1  # of the classes
-    top = np.maximum(z.max(axis=axis, keepdims=True), np.finfo(z.dtype).min)  # where all are -inf, they stay so
+    top = np.maximum(z.max(axis=axis, keepdims=True), _lowest(z.dtype))  # where all are -inf, they stay so
     with np.errstate(over="ignore"):  # the distance of the largest floats: its exp is zero
         z -= top
     slope = np.exp(z)

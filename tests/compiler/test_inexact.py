@@ -262,7 +262,7 @@ class TestProducts:
 
 
 class Written(optim.Optimizer):
-    """Each update is a function of the parameter, the gradient, the rate, an array to compute in, and one that stays."""
+    """Each update is a function of parameter, gradient, rate, an array to compute in, and one that stays."""
 
     def __init__(self, parameters: Any, update: Any) -> None:
         super().__init__(parameters, lr=0.01)

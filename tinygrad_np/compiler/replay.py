@@ -26,7 +26,7 @@ from tinygrad_np.core import Tensor, converted, getitem, table, updated
 from tinygrad_np.graph import Leaf, Lost, Pending, next_number
 from tinygrad_np.memory import CACHE_LINE, aligned_bytes, laid_out
 from tinygrad_np.rules.elementwise import imag, real
-from tinygrad_np.rules.indexing import reads_twice, scattered
+from tinygrad_np.rules.indexing import reads_twice, scattered, unsigned
 from tinygrad_np.rules.shapes import reshaped
 
 __all__ = ["Replay"]
@@ -639,8 +639,7 @@ def _is_gather(call: Call) -> bool:
 
 def _gather(source: Any, index: Any, out: Any) -> None:
     """``source[index]`` into a buffer: np.take writes there at once only if it need not check the index."""
-    unsigned = index.view(f"u{index.itemsize}")  # as which -1 is the largest
-    if index.size and np.maximum.reduce(unsigned, None) >= len(source):
+    if index.size and np.maximum.reduce(index.view(unsigned(index.dtype)), None) >= len(source):
         np.copyto(out, source[index])  # counts from the end, or raises
     else:
         source.take(index, 0, out, "clip")

@@ -6,6 +6,7 @@ element, the last one wins, and it alone gets the cotangent.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -100,6 +101,12 @@ def arrayed(a: Any) -> Any:
     if isinstance(a, list | tuple) and any(isinstance(leaf, Tensor) for leaf in leaves(a)):
         return np.stack([arrayed(item) for item in a])
     return a if isinstance(a, ArrayMethods | np.ndarray) else np.asarray(a)
+
+
+@functools.cache
+def unsigned(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The integers without a sign, as which -1 is the largest."""
+    return np.dtype(f"u{dtype.itemsize}")
 
 
 @composite(np.compress)
