@@ -23,6 +23,8 @@ import tinygrad_np as tg
 
 THREADS = os.cpu_count() or 1
 
+Outcome = tuple[float, list[np.ndarray]]  # loss and gradients
+
 # How each framework is called in tables, and the package that it needs.
 FRAMEWORKS = {
     "numpy": None,
@@ -39,7 +41,6 @@ FRAMEWORKS = {
     "micrograd": "micrograd",
     "limit": None,
 }
-
 
 
 def as_it_is(function: Any) -> Any:
@@ -64,7 +65,7 @@ def kept(make: Callable[..., Contender], *arguments: Any) -> Contender:
 class Contender(Protocol):
     """One framework on one workload."""
 
-    def loss_and_gradients(self) -> tuple[float, list[np.ndarray]]:
+    def loss_and_gradients(self) -> Outcome:
         """On the first input, with the first weights, without changing anything."""
 
     def run(self) -> None:
@@ -143,7 +144,7 @@ class Here:
     def wait(self) -> None:
         """Until it is made."""
 
-    def loss_and_gradients(self) -> tuple[float, list[np.ndarray]]:
+    def loss_and_gradients(self) -> Outcome:
         return self.contender.loss_and_gradients()
 
     def warm_up(self, seconds: float) -> int:
@@ -188,9 +189,9 @@ class Apart:
             raise answer
         return answer
 
-    def loss_and_gradients(self) -> tuple[float, list[np.ndarray]]:
-        answer: tuple[float, list[np.ndarray]] = self._ask("loss_and_gradients")
-        return answer
+    def loss_and_gradients(self) -> Outcome:
+        outcome: Outcome = self._ask("loss_and_gradients")
+        return outcome
 
     def warm_up(self, seconds: float) -> int:
         return int(self._ask("warm_up", seconds))
@@ -278,9 +279,7 @@ def measure(
     return result
 
 
-def check(
-    what: str, found: tuple[float, list[np.ndarray]], reference: tuple[float, list[np.ndarray]]
-) -> None:
+def check(what: str, found: Outcome, reference: Outcome) -> None:
     """Raise unless a contender has the loss and the gradients of NumPy by hand."""
     (its_loss, its_gradients), (loss, gradients) = found, reference
     np.testing.assert_allclose(its_loss, loss, rtol=1e-4, err_msg=f"{what}: the loss")

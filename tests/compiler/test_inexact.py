@@ -327,6 +327,19 @@ def almost_an_average(w: Any, g: Any, _r: Any, t: Any, _: Any) -> None:
     np.add(w, np.tanh(g, out=t), out=w)
 
 
+def uneven_average(w: Any, g: Any, _r: Any, t: Any, _: Any) -> None:
+    np.subtract(w, g, out=w)
+    np.multiply(w, 0.75, out=w)
+    np.add(w, np.multiply(g, 0.5, out=t), out=w)
+
+
+def average_of_a_sum(w: Any, g: Any, _r: Any, t: Any, _: Any) -> None:
+    np.multiply(np.tanh(w, out=t), 0.5, out=t)
+    np.subtract(t, g, out=t)
+    np.multiply(t, 0.75, out=t)
+    np.add(t, g, out=w)
+
+
 def with_itself(w: Any, g: Any, _r: Any, t: Any, _: Any) -> None:
     np.multiply(w, 0.25, out=t)
     np.subtract(w, t, out=w)
@@ -384,6 +397,8 @@ class TestMultiples:
             (kept, 0),
             (average_kept, 0),
             (almost_an_average, 1),
+            (uneven_average, 1),
+            (average_of_a_sum, 2),
             (with_itself, 0),
             (with_a_number, 0),
             (with_a_row, 0),

@@ -161,11 +161,15 @@ def combine_multiples(program: Program) -> Program:
     uses = Counter(value.root for call in program.calls for value in call.operands)
     kept = {value.root for value in program.kept()}
     numbers = program.unused_numbers()
+    start: list[Call] = []
+    instead: dict[Call, list[Call]] = {}
 
     def maker(value: Any, function: Any) -> Call | None:
         """The call of this function that makes a value which nothing else reads."""
         call = made.get(value) if isinstance(value, Value) and uses[value] == 1 and value not in kept else None
-        return call if call is not None and call.function is function and _is_arithmetic(call) else None
+        if call is None or call in instead or call.function is not function:
+            return None
+        return call if _is_arithmetic(call) else None
 
     def multiple(value: Any) -> tuple[Any, Any, list[Call]]:
         """What a value is which multiple of, and the calls that it takes."""
@@ -181,8 +185,6 @@ def combine_multiples(program: Program) -> Program:
             return False
         return program.stores.get(value) is result or (value in made and uses[value] == 1 and value not in kept)
 
-    instead: dict[Call, list[Call]] = {}
-    start: list[Call] = []
     for call in program.calls:
         if call.function not in (np.add, np.subtract) or not _is_arithmetic(call) or call.results[0].nbytes < SMALL:
             continue
@@ -192,7 +194,7 @@ def combine_multiples(program: Program) -> Program:
         turned = call.function is np.subtract
         if turned and isinstance(b, float):
             b = -b
-        elif between is not None and between.args[1] is y and isinstance(a, float) and not second:
+        elif between is not None and between.args[1] is call.args[1] and isinstance(a, float):
             # (x - y) * a + y, the average that moves from y to x
             x, b, first = between.args[0], 1.0 - a, [*first, between]
         gone = [*first, *second]
