@@ -309,6 +309,21 @@ def in_scratch(w: Any, g: Any, _r: Any, t: Any, last: Any) -> None:
     np.subtract(w, last, out=w)
 
 
+def in_the_parameter(w: Any, g: Any, _r: Any, t: Any, _: Any) -> None:
+    np.add(np.multiply(np.tanh(g, out=t), 3.0, out=t), w, out=w)
+
+
+def beside_the_parameter(w: Any, g: Any, rate: Any, t: Any, _: Any) -> None:
+    np.multiply(np.tanh(g), 0.5, out=t)
+    np.multiply(w, rate, out=w)
+    np.add(w, t, out=w)
+
+
+def a_product_with_the_parameter(w: Any, g: Any, _r: Any, t: Any, _: Any) -> None:
+    np.matmul(w, np.ones((w.shape[1],) * 2) / 4, out=t)
+    np.add(np.tanh(g), t, out=w)
+
+
 def kept(w: Any, g: Any, rate: Any, t: Any, last: Any) -> None:
     np.multiply(g, rate, out=t)
     np.subtract(w, t, out=w)
@@ -394,6 +409,9 @@ class TestMultiples:
             (other_side, 1),
             (average, 1),
             (in_scratch, 1),  # takes the place of the gradient's tanh
+            (in_the_parameter, 1),
+            (beside_the_parameter, 1),  # which BLAS still reads while it writes the sum
+            (a_product_with_the_parameter, 0),
             (kept, 0),
             (average_kept, 0),
             (almost_an_average, 1),

@@ -179,11 +179,13 @@ def combine_multiples(program: Program) -> Program:
                 return x, _constant(factor), [call]  # type: ignore[list-item]
         return value, 1.0, []
 
-    def replaceable(value: Value, result: Value) -> bool:
-        """Whether the sum may take the place of one of its terms."""
-        if value.owner is not None:
-            return False
-        return program.stores.get(value) is result or (value in made and uses[value] == 1 and value not in kept)
+    def fitness(value: Value, factor: Any, result: Value) -> int:
+        """How well the sum may take the place of one of its terms: 2 if that is where it has to be in the end."""
+        if value.owner is not None or not isinstance(factor, float):
+            return 0
+        if program.stores.get(value) is result:
+            return 2
+        return int(value in made and uses[value] == 1 and value not in kept)
 
     for call in program.calls:
         if call.function not in (np.add, np.subtract) or not _is_arithmetic(call) or call.results[0].nbytes < SMALL:
@@ -201,10 +203,10 @@ def combine_multiples(program: Program) -> Program:
         if not gone or not all(_is_alike_array(v, result) for v in (x, y)) or x.root is y.root:
             continue
         sign: Any = np.positive
-        if isinstance(a, float) and replaceable(x, result):
+        if fitness(x, a, result) > fitness(y, b, result):
             sign = np.negative if turned else np.positive
             x, y, a, b = y, x, b, a
-        elif not isinstance(b, float) or not replaceable(y, result):
+        elif not fitness(y, b, result):
             continue
         if isinstance(a, Value):  # BLAS reads it from an array, which is not written in between
             rate, a = a, _like(a, next(numbers))

@@ -432,7 +432,7 @@ class Replay:
         if result in self._placed:
             return self._placed[result]
         target = self._targets.get(result)
-        if target is not None and self._may_overwrite(target, call, result, position, in_place):
+        if target is not None and self._may_overwrite(target, call, result, position, in_place, only):
             return target.source  # type: ignore[no-any-return]
         if in_place:
             for operand in [only] if only is not None else call.operands:
@@ -453,15 +453,19 @@ class Replay:
     def _dies(self, operand: Value, position: int) -> bool:
         return operand in self._buffer_of and operand.owner is None and self._last[operand] == position
 
-    def _may_overwrite(self, target: Value, call: Call, result: Value, position: int, in_place: bool) -> bool:
+    def _may_overwrite(
+        self, target: Value, call: Call, result: Value, position: int, in_place: bool, only: Any
+    ) -> bool:
         """Whether a result may be written to a parameter's array at once: nobody reads its old elements after that."""
         last = self._last.get(target, -1)
         if not _same_layout(target, result) or last > position:
             return False
-        # Read by this very call: elementwise functions may read and write the same element.
-        return last < position or (in_place and not any(
-            v.root is target and v is not target for v in call.operands
-        ))
+        if last < position:
+            return True
+        # Read by this very call: elementwise functions may read and write the same element, and others start from the
+        # elements of one operand.
+        reads = [v for v in call.operands if v.root is target]
+        return in_place and (all(v is target for v in reads) if only is None else reads == [only])
 
     # The end
 
