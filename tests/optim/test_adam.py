@@ -55,6 +55,17 @@ def test_the_first_step_is_about_as_long_as_the_learning_rate_whatever_the_gradi
     np.testing.assert_allclose(w.data, [-0.1, 0.1, -0.1], rtol=1e-4)
 
 
+def test_the_means_are_corrected_for_all_betas_that_there_have_been():
+    w = tg.tensor(np.zeros(3), requires_grad=True)
+    optimiser = optim.Adam([w], lr=0.1)
+    gradient = np.array([1e-3, -1.0, 1e6])  # always the same: so are the corrected means
+    for step, betas in enumerate([(0.9, 0.999), (0.5, 0.9), (0.5, 0.9), (0.99, 0.5), (0.9, 0.999)], start=1):
+        optimiser.param_groups[0]["betas"] = betas
+        w.grad = gradient
+        optimiser.step()
+        np.testing.assert_allclose(w.data, -0.1 * step * np.sign(gradient), rtol=1e-4)
+
+
 def test_a_gradient_of_zero_moves_nothing():
     w = tg.tensor(np.ones(2, np.float32), requires_grad=True)
     w.grad = np.zeros(2, np.float32)

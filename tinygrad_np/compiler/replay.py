@@ -247,8 +247,8 @@ class Replay:
 
     def _fresh(self, call: Call) -> None:
         """Let the call make its own result."""
-        if self._on_numbers(call):
-            line = f" {_INFIX[call.function]} ".join(map(self._argument, call.args))
+        if call.dtype is None and self._is_on_numbers(call):
+            line = self._infix(call)
         elif _is_plain_reduction(call):
             line = self._reduction(call, "None")
         elif call.function is np.take and call.args and _is_an_array(call.args[0]):  # sooner by its method
@@ -267,18 +267,24 @@ class Replay:
             names.append(f"v{result.number}")
         self._lines.append(f"{', '.join(names)} = {line}" if names else line)
 
-    def _on_numbers(self, call: Call) -> bool:
+    def _is_on_numbers(self, call: Call) -> bool:
         """Whether this is arithmetic on single numbers."""
-        if call.function not in _INFIX or call.kwargs or call.dtype is not None:
+        if call.function not in _INFIX or call.kwargs:
             return False
         return len(call.args) == 2 and all(isinstance(a, int | float) or a in self._numbers for a in call.args)
+
+    def _infix(self, call: Call) -> str:
+        return f" {_INFIX[call.function]} ".join(map(self._argument, call.args))
 
     def _into(self, call: Call, result: Value, position: int) -> bool:
         """Write the result to a buffer, or say that this function cannot."""
         function = call.function
         if result in self._returned and function not in (accumulated, stacked):
             return False  # the caller may keep it
-        if isinstance(function, np.ufunc) and function.nout == 1 and not call.kwargs:
+        if self._is_on_numbers(call) and not result.shape:
+            out = self._out(call, result, position)
+            self._lines.append(f"{self._array(out)}[()] = {self._infix(call)}")
+        elif isinstance(function, np.ufunc) and function.nout == 1 and not call.kwargs:
             out = self._out(call, result, position, in_place=call.elementwise)
             casting = ', casting="same_kind"' if call.dtype is not None else ""
             args = self._with_arrays(call, result)
@@ -504,8 +510,11 @@ class Replay:
                 source = f"s{value.number}"
             sources.append(source)
         for (target, _), source in zip(moved, sources, strict=True):
-            copyto = self._name(np.copyto)
-            self._lines.append(f'{copyto}({self._array(target.source)}, {source}, casting="same_kind")')
+            if target.shape:
+                copyto = self._name(np.copyto)
+                self._lines.append(f'{copyto}({self._array(target.source)}, {source}, casting="same_kind")')
+            else:
+                self._lines.append(f"{self._array(target.source)}[()] = {source}")
 
     def _result(self, tree: Any) -> str:
         if isinstance(tree, dict):

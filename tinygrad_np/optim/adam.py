@@ -23,6 +23,8 @@ class Adam(Optimizer):
         v = beta2 * v + (1 - beta2) * g**2               v starts at 0
         p = p - lr / (1 - beta1**t) * m / (sqrt(v / (1 - beta2**t)) + eps)
 
+    where beta**t is the product of all betas so far, should they change.
+
     Parameters
     ----------
     parameters : iterable of Tensor, or of dict
@@ -53,6 +55,7 @@ class Adam(Optimizer):
     """
 
     _real_only = True
+    _transient = (*Optimizer._transient, "_corrections", "_floors", "_decays")
 
     def __init__(
         self,
@@ -63,8 +66,8 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay)
-        self._corrections = [np.zeros(()), np.zeros(())]
-        self._floors, self._decays = ([np.zeros((), p.dtype) for p in self.parameters] for _ in range(2))
+        self._corrections = np.zeros(()), np.zeros(())
+        self._floors, self._decays = (tuple(np.zeros((), p.dtype) for p in self.parameters) for _ in range(2))
 
     @classmethod
     def _checked(cls, options: dict[str, Any]) -> dict[str, Any]:
@@ -73,8 +76,9 @@ class Adam(Optimizer):
 
     @classmethod
     def _fresh(cls, parameter: NDArray[Any], options: dict[str, Any]) -> dict[str, NDArray[Any]]:
-        # Each parameter has its own count, as one that has no gradient at first starts later.
-        return {"count": np.zeros(()), "mean": np.zeros_like(parameter), "square": np.zeros_like(parameter)}
+        # Each parameter has its own products of betas, as one that has no gradient at first starts later.
+        means = {"mean": np.zeros_like(parameter), "square": np.zeros_like(parameter)}
+        return {"beta1_product": np.ones(()), "beta2_product": np.ones(()), **means}
 
     def _update(self, i: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
         self._descend(i, parameter, self._pulled(i, parameter, gradient))
@@ -100,19 +104,18 @@ class Adam(Optimizer):
         np.subtract(parameter, change, out=parameter)
 
     def _advance(self, i: int) -> None:
-        """Count the step, and put both bias corrections into the rate and into eps, which saves a pass over the arrays.
+        """Put both bias corrections of this step into the rate and into eps, which saves a pass over the arrays.
 
         That is the form at the end of section 2 of the paper::
 
             lr * sqrt(1 - beta2**t) / (1 - beta1**t) * m / (sqrt(v) + eps * sqrt(1 - beta2**t))
         """
-        (beta1, beta2), eps = self._options[i]["betas"], self._options[i]["eps"]
-        count, (first, second) = self._state[i]["count"], self._corrections
-        np.add(count, 1, out=count)
-        np.power(beta1, count, out=first)
-        np.subtract(1, first, out=first)
-        np.power(beta2, count, out=second)
-        np.subtract(1, second, out=second)
+        (beta1, beta2), eps, state = self._options[i]["betas"], self._options[i]["eps"], self._state[i]
+        first, second = self._corrections
+        np.multiply(state["beta1_product"], beta1, out=state["beta1_product"])
+        np.multiply(state["beta2_product"], beta2, out=state["beta2_product"])
+        np.subtract(1, state["beta1_product"], out=first)
+        np.subtract(1, state["beta2_product"], out=second)
         np.sqrt(second, out=second)
         np.multiply(second, eps, out=self._floors[i], casting="same_kind")
         np.multiply(second, self._lrs[i], out=second)

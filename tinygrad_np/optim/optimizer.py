@@ -133,6 +133,7 @@ class Optimizer(ABC):
     """
 
     _real_only: ClassVar[bool] = False
+    _transient: ClassVar[tuple[str, ...]] = ("_scratch", "_rates")  # arrays that each step writes before it reads them
 
     def __init__(self, parameters: Parameters, lr: float, **options: Any) -> None:
         self.param_groups = _grouped(type(self), parameters, {"lr": lr, **options})
@@ -238,7 +239,7 @@ class Optimizer(ABC):
         this = copy.copy(self)
         for name, value in vars(self).items():
             if name != "parameters":
-                setattr(this, name, on_tape(value, transient=name in ("_scratch", "_rates")))
+                setattr(this, name, on_tape(value, transient=name in self._transient))
         return this
 
     @classmethod
