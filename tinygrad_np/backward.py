@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from heapq import heapify, heappop, heappush
 from operator import attrgetter
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -97,7 +97,8 @@ def walk(
             if kind is Pick:
                 # One output of a call with several: put its cotangent beside those of the others. A rule that was
                 # recorded picks the same output again, so there may be one already.
-                call, index = cast(Node, node.parents[0]), cast(Pick, node).index
+                pick: Any = node
+                call, index = pick.parents[0], pick.index
                 if call not in cotangents:
                     cotangents[call] = {}
                     waiting[-call.number] = call

@@ -262,19 +262,19 @@ def normalise(x: Any, axis: int | tuple[int, ...] = -1, eps: float = 1e-5) -> An
 
 def checked_dense(x: Any, weight: Any, bias: Any) -> tuple[Any, Any, Any]:
     """The arguments of `dense` as arrays or Tensors whose shapes fit together."""
-    x, weight = arrayed(x), arrayed(weight)
+    x = x if x.__class__ is np.ndarray else arrayed(x)
+    weight = weight if weight.__class__ is np.ndarray else arrayed(weight)
+    bias = bias if bias is None or bias.__class__ is np.ndarray else arrayed(bias)
     if weight.ndim != 2 or x.ndim == 0 or x.shape[-1] != weight.shape[0]:
         raise ShapeError(
             f"dense: x of shape {x.shape} does not fit a weight of shape {weight.shape}: "
             "they must be (..., inputs) and (inputs, outputs)"
         )
-    if bias is not None:
-        bias = arrayed(bias)
-        if bias.shape != weight.shape[1:]:
-            raise ShapeError(
-                f"dense: a bias of shape {bias.shape} does not fit a weight of shape {weight.shape}: "
-                f"it must be {weight.shape[1:]}"
-            )
+    if bias is not None and bias.shape != weight.shape[1:]:
+        raise ShapeError(
+            f"dense: a bias of shape {bias.shape} does not fit a weight of shape {weight.shape}: "
+            f"it must be {weight.shape[1:]}"
+        )
     return x, weight, bias
 
 

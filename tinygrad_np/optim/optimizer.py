@@ -15,7 +15,7 @@ from tinygrad_np.core import Tensor
 from tinygrad_np.errors import DtypeError, GradientError, ShapeError
 from tinygrad_np.graph import capturing
 from tinygrad_np.memory import aligned, aligned_bytes
-from tinygrad_np.standins import gradient_of, live, mark_updated
+from tinygrad_np.standins import gradient_of, live, mark_updated, set_gradient
 from tinygrad_np.state import fitting, flattened, on_tape
 
 __all__ = ["Group", "Optimizer", "Parameters", "checked_pair"]
@@ -180,7 +180,8 @@ class Optimizer(ABC):
     def zero_grad(self) -> None:
         """Forget the gradients, so that the next backward starts from nothing."""
         for parameter in self.parameters:
-            parameter.grad = None
+            leaf: Any = parameter._node
+            set_gradient(leaf, None)
 
     def step(self) -> None:
         """Change each parameter in place, as its gradient says; those without a gradient stay as they are."""
