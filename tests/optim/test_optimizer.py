@@ -527,17 +527,17 @@ def test_loading_writes_into_the_same_arrays(make):
 @pytest.mark.parametrize(
     ("change", "error", "complaint"),
     [
-        (lambda s: s["state"]["0"].pop("mean"), ValueError, "load_state_dict of Adam: state.0.mean is missing$"),
+        (lambda s: s["state"]["0"].pop("sum"), ValueError, "load_state_dict of Adam: state.0.sum is missing$"),
         (lambda s: s["state"]["0"].update(velocity=np.ones(3)), ValueError, "state.0.velocity is not in the optimiser"),
         (
-            lambda s: s["state"]["0"].update(mean=np.ones(4)),
+            lambda s: s["state"]["0"].update(sum=np.ones(4)),
             ValueError,
-            r"state.0.mean is \(3,\) in the optimiser and \(4,\) here",
+            r"state.0.sum is \(3,\) in the optimiser and \(4,\) here",
         ),
         (
-            lambda s: s["state"]["0"].update(mean=np.ones(3, np.float32)),
+            lambda s: s["state"]["0"].update(sum=np.ones(3, np.float32)),
             TypeError,
-            "state.0.mean is float64 in the optimiser and float32 here",
+            "state.0.sum is float64 in the optimiser and float32 here",
         ),
         (lambda s: s["groups"].update({"1": {"lr": 0.1}}), ValueError, "groups.1.lr is not in the optimiser"),
         (lambda s: s["groups"]["0"].update(lr=-0.1), ValueError, r"Adam: lr must be zero or above.* not -0\.1"),

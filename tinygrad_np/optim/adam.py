@@ -23,8 +23,6 @@ class Adam(Optimizer):
         v = beta2 * v + (1 - beta2) * g**2               v starts at 0
         p = p - lr / (1 - beta1**t) * m / (sqrt(v / (1 - beta2**t)) + eps)
 
-    where beta**t is the product of all betas so far, should they change.
-
     Parameters
     ----------
     parameters : iterable of Tensor, or of dict
@@ -43,6 +41,15 @@ class Adam(Optimizer):
     ShapeError, DtypeError, GradientError
         As `Optimizer` says. Complex parameters are not offered.
 
+    Notes
+    -----
+    It keeps sums where the formulae have means, which saves two passes over the arrays a step::
+
+        M = beta1 * M + g        N = beta1 * N + 1        so that  M / N = m / (1 - beta1**t)
+        V = beta2 * V + g**2     W = beta2 * W + 1        so that  V / W = v / (1 - beta2**t)
+
+    and both are weighted means of all that there has been, even if the betas change between steps.
+
     Examples
     --------
     >>> import numpy as np, tinygrad_np as tg
@@ -55,7 +62,7 @@ class Adam(Optimizer):
     """
 
     _real_only = True
-    _transient = (*Optimizer._transient, "_corrections", "_floors", "_decays")
+    _transient = (*Optimizer._transient, "_scalar", "_floors", "_decays")
 
     def __init__(
         self,
@@ -66,7 +73,7 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay)
-        self._corrections = np.zeros(()), np.zeros(())
+        self._scalar = np.zeros(())
         self._floors, self._decays = (tuple(np.zeros((), p.dtype) for p in self.parameters) for _ in range(2))
 
     @classmethod
@@ -76,50 +83,47 @@ class Adam(Optimizer):
 
     @classmethod
     def _fresh(cls, parameter: NDArray[Any], options: dict[str, Any]) -> dict[str, NDArray[Any]]:
-        # Each parameter has its own products of betas, as one that has no gradient at first starts later.
-        means = {"mean": np.zeros_like(parameter), "square": np.zeros_like(parameter)}
-        return {"beta1_product": np.ones(()), "beta2_product": np.ones(()), **means}
+        # Each parameter has its own sums of weights, as one that has no gradient at first starts later.
+        weights = {"weight": np.zeros(()), "square_weight": np.zeros(())}
+        return {"sum": np.zeros_like(parameter), "square_sum": np.zeros_like(parameter), **weights}
 
     def _update(self, i: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
         self._descend(i, parameter, self._pulled(i, parameter, gradient))
 
     def _descend(self, i: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
         (beta1, beta2), state, change = self._options[i]["betas"], self._state[i], self._scratch[i][0]
-        mean, square = state["mean"], state["square"]
+        total, square_total = state["sum"], state["square_sum"]
         self._advance(i)
-        # beta1 * m + (1 - beta1) * g, written so that it needs no further array.
-        np.subtract(mean, gradient, out=mean)
-        np.multiply(mean, beta1, out=mean)
-        np.add(mean, gradient, out=mean)
+        np.multiply(total, beta1, out=total)
+        np.add(total, gradient, out=total)
 
         np.multiply(gradient, gradient, out=change)
-        np.multiply(change, 1 - beta2, out=change)
-        np.multiply(square, beta2, out=square)
-        np.add(square, change, out=square)
+        np.multiply(square_total, beta2, out=square_total)
+        np.add(square_total, change, out=square_total)
 
-        np.sqrt(square, out=change)
+        np.sqrt(square_total, out=change)
         np.add(change, self._floors[i], out=change)
-        np.divide(mean, change, out=change)
+        np.divide(total, change, out=change)
         np.multiply(change, self._rates[i], out=change)
         np.subtract(parameter, change, out=parameter)
 
     def _advance(self, i: int) -> None:
-        """Put both bias corrections of this step into the rate and into eps, which saves a pass over the arrays.
+        """Put the sums of weights into the rate and into eps, so that they cost no pass over the arrays.
 
-        That is the form at the end of section 2 of the paper::
+        The step is then::
 
-            lr * sqrt(1 - beta2**t) / (1 - beta1**t) * m / (sqrt(v) + eps * sqrt(1 - beta2**t))
+            lr * (M / N) / (sqrt(V / W) + eps)  =  lr * sqrt(W) / N  *  M / (sqrt(V) + eps * sqrt(W))
         """
         (beta1, beta2), eps, state = self._options[i]["betas"], self._options[i]["eps"], self._state[i]
-        first, second = self._corrections
-        np.multiply(state["beta1_product"], beta1, out=state["beta1_product"])
-        np.multiply(state["beta2_product"], beta2, out=state["beta2_product"])
-        np.subtract(1, state["beta1_product"], out=first)
-        np.subtract(1, state["beta2_product"], out=second)
-        np.sqrt(second, out=second)
-        np.multiply(second, eps, out=self._floors[i], casting="same_kind")
-        np.multiply(second, self._lrs[i], out=second)
-        np.divide(second, first, out=self._rates[i], casting="same_kind")
+        weight, square_weight, root = state["weight"], state["square_weight"], self._scalar
+        np.multiply(weight, beta1, out=weight)
+        np.add(weight, 1, out=weight)
+        np.multiply(square_weight, beta2, out=square_weight)
+        np.add(square_weight, 1, out=square_weight)
+        np.sqrt(square_weight, out=root)
+        np.multiply(root, eps, out=self._floors[i], casting="same_kind")
+        np.multiply(root, self._lrs[i], out=root)
+        np.divide(root, weight, out=self._rates[i], casting="same_kind")
 
 
 class AdamW(Adam):
@@ -162,7 +166,7 @@ class AdamW(Adam):
         super().__init__(parameters, lr, betas, eps, weight_decay)
 
     def _update(self, i: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
-        kept, (lost, _) = self._decays[i], self._corrections
+        kept, lost = self._decays[i], self._scalar
         np.multiply(self._lrs[i], self._options[i]["weight_decay"], out=lost)
         np.subtract(1, lost, out=kept, casting="same_kind")
         np.multiply(parameter, kept, out=parameter)
