@@ -35,7 +35,7 @@ def main() -> None:
     for name in options.workloads:
         if name not in EXTRA:
             print(f"{name}: {WORKLOADS[name].description}", file=sys.stderr, flush=True)
-            results.append(measure(WORKLOADS[name], frameworks, options.rounds, options.seconds))
+            results.append(measure(WORKLOADS[name], frameworks, options.rounds, options.seconds, times=options.times))
     report = "\n\n".join(filter(None, [_report(results, peaks, frameworks), grown]))
     print(report)
     if options.json:
@@ -59,7 +59,8 @@ def _options() -> argparse.Namespace:
         default=[name for name in FRAMEWORKS if name != "torch.compile"],
         help="default: all but torch.compile, which needs a C++ compiler and half a minute a workload",
     )
-    parser.add_argument("--rounds", type=int, default=25, help="turns that each framework gets (default: 25)")
+    parser.add_argument("--rounds", type=int, default=8, help="turns that each process gets (default: 8)")
+    parser.add_argument("--times", type=int, default=3, help="how many processes each framework gets (default: 3)")
     parser.add_argument("--seconds", type=float, default=0.05, help="about how long a turn is (default: 0.05)")
     parser.add_argument("--json", metavar="FILE", help="keep all times")
     parser.add_argument("--plot", metavar="FILE", help="draw the ratios to PyTorch")

@@ -232,7 +232,12 @@ def _serve(pipe: Any, make: Callable[[], Contender]) -> None:
 
 
 def measure(
-    workload: Workload, frameworks: Iterable[str], rounds: int, seconds: float, seat: type[Here | Apart] = Apart
+    workload: Workload,
+    frameworks: Iterable[str],
+    rounds: int,
+    seconds: float,
+    seat: type[Here | Apart] = Apart,
+    times: int = 1,
 ) -> Result:
     """Time the frameworks in turns, round by round, so that what disturbs the machine disturbs all of them.
 
@@ -244,16 +249,33 @@ def measure(
         About how long a turn is.
     seat : type
         Where each runs: by default in a process of its own.
+    times : int
+        How often all of it is done with new seats: where in memory a process lies decides a tenth or two of its speed.
     """
     result = Result(workload.name, workload.description, workload.unit)
+    named = []
+    for framework in frameworks:
+        if framework not in workload.contenders:
+            result.missing[framework] = "not written for it"
+            continue
+        try:
+            look_for(framework)
+            named.append(framework)
+        except UnavailableError as reason:
+            result.missing[framework] = str(reason)
+    for _ in range(times):
+        _take_turns(result, workload, named, rounds, seconds, seat)
+    return result
+
+
+def _take_turns(
+    result: Result, workload: Workload, frameworks: list[str], rounds: int, seconds: float, seat: type[Here | Apart]
+) -> None:
+    """Add the times of some rounds in new seats."""
     seats: dict[str, Here | Apart] = {}
     try:
         for framework in frameworks:
-            if framework not in workload.contenders:
-                result.missing[framework] = "not written for it"
-                continue
             try:
-                look_for(framework)
                 seats[framework] = seat(workload.contenders[framework])
             except UnavailableError as reason:
                 result.missing[framework] = str(reason)
@@ -269,14 +291,12 @@ def measure(
                 check(f"{workload.name}, {name}", taken.loss_and_gradients(), reference)
         scale = {"us": 1e6, "ms": 1e3}[workload.unit] / workload.per
         repeats = {name: taken.warm_up(seconds) for name, taken in seats.items()}
-        result.times = {name: [] for name in seats}
         for _ in range(rounds):
             for name, taken in seats.items():
-                result.times[name].append(taken.turn(repeats[name]) * scale)
+                result.times.setdefault(name, []).append(taken.turn(repeats[name]) * scale)
     finally:
         for taken in seats.values():
             taken.leave()
-    return result
 
 
 def check(what: str, found: Outcome, reference: Outcome) -> None:

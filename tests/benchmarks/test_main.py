@@ -14,7 +14,7 @@ from benchmarks import __main__ as command
 from benchmarks import graphs, growth, harness, memory, mlp
 from benchmarks.harness import Apart, Here, check, measure
 
-QUICK = ["--rounds", "1", "--seconds", "0.001"]
+QUICK = ["--rounds", "1", "--times", "1", "--seconds", "0.001"]
 OWN = ["numpy", "numpy-kept", "eager", "eager-kept", "compiled", "inexact"]
 
 
@@ -56,6 +56,11 @@ def test_a_wrong_contender_is_found_out(seat: Any) -> None:
     workload.contenders["eager"] = wrong.contenders["eager"]
     with pytest.raises(AssertionError, match="M4, eager: the loss"):
         measure(workload, ["numpy", "eager"], 1, 0.001, seat)
+
+
+def test_new_processes_add_to_the_times() -> None:
+    result = measure(graphs.O1, ["numpy", "eager"], 2, 0.001, times=3)
+    assert {name: len(times) for name, times in result.times.items()} == {"numpy": 6, "eager": 6}
 
 
 def test_a_wrong_gradient_is_found_out() -> None:
