@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Collection, Iterable, Sequence
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heappop, heappush, heapreplace
 from operator import attrgetter
 from typing import Any
 
@@ -51,7 +51,7 @@ def walk(
 
     A node's number exceeds that of everything it was computed from, so descending numbers are a topological order:
     when a node's turn comes, all calls that used its output have added their share to its cotangent. Nodes wait in a
-    heap, so that nothing has to be known of the graph beforehand.
+    heap, so that nothing has to be known of the graph beforehand; the one that is likely to be next waits beside it.
 
     Parameters
     ----------
@@ -77,10 +77,18 @@ def walk(
     waiting = {-node.number: node for node in cotangents if targets is None or node in useful}
     turns = list(waiting)  # a heap of their negative numbers, so that the newest node comes next
     heapify(turns)
+    ahead: Node | None = None
     errors = None  # NumPy's own error handling, while it is switched off
     try:
-        while turns:
-            node = waiting.pop(heappop(turns))
+        while turns or ahead is not None:
+            if ahead is None:
+                node = waiting.pop(heappop(turns))
+            elif turns and turns[0] < -ahead.number:
+                waiting[-ahead.number] = ahead
+                node = waiting.pop(heapreplace(turns, -ahead.number))
+                ahead = None
+            else:
+                node, ahead = ahead, None
             g = cotangents.pop(node)
             kind: type = node.__class__
             if targets is None:
@@ -113,8 +121,8 @@ def walk(
                 raise _freed(node)
             if last_update > node.number:
                 if updated is None:
-                    ahead = reachable([node, *cotangents], boundary)
-                    updated = [leaf for leaf in ahead if leaf.__class__ is Leaf and leaf.updated]
+                    older = reachable([node, *cotangents], boundary)
+                    updated = [leaf for leaf in older if leaf.__class__ is Leaf and leaf.updated]
                 _check_current(node, updated)
             output = node.output
             if g.__class__ is dict:
@@ -153,8 +161,11 @@ def walk(
                     if parent.__class__ is Leaf or (targets is not None and parent in targets):
                         gradient = _unshared(gradient, arguments)
                     cotangents[parent] = gradient
-                    waiting[-parent.number] = parent
-                    heappush(turns, -parent.number)
+                    if ahead is None:
+                        ahead = parent
+                    else:
+                        waiting[-parent.number] = parent
+                        heappush(turns, -parent.number)
                 elif parent in sums and gradient.__class__ is np.ndarray:
                     np.add(cotangents[parent], gradient, out=cotangents[parent])
                 else:
