@@ -57,10 +57,11 @@ def compile(fn: Callable[..., Any] | None = None, *, exact: bool = True) -> Any:
         arguments (parameters, the state of layers and optimisers, flags) is watched: if it is not as it was, the
         function is captured anew.
     exact : bool
-        False allows what changes the last bits of the results: BLAS adds a product to an array as it computes it, the
-        learning rate of a plain SGD step is multiplied into the factors of the gradient rather than into the gradient
-        (which then is in no array: reading its ``.grad`` afterwards is an error), products that a recurrent net adds up
-        over time become one, and those of a middling size take one thread. The same run still gives the same bits.
+        False allows what changes the last bits of the results: BLAS adds a product to an array as it computes it, and
+        multiples of two large arrays in one pass, the learning rate of a plain SGD step is multiplied into the factors
+        of the gradient rather than into the gradient (which then is in no array: reading its ``.grad`` afterwards is an
+        error), products that a recurrent net adds up over time become one, and those of a middling size take one
+        thread. The same run still gives the same bits.
 
     Returns
     -------
