@@ -20,10 +20,23 @@ def calls(step: Any, function: Any) -> int:
     return sum(call.function is function for call in step.program.program.calls)
 
 
-def training(make: Callable[[Any], optim.Optimizer] = lambda p: optim.SGD(p, lr=0.1), loss_of: Any = None) -> Training:
+def plain_descent(parameters: Any) -> optim.Optimizer:
+    return optim.SGD(parameters, lr=0.1)
+
+
+def two_layers() -> list[nn.Module]:
+    return [nn.Dense(6, 5, dtype=np.float64), nn.ReLU(), nn.Dense(5, 3, dtype=np.float64)]
+
+
+def one_weight() -> list[nn.Module]:
+    return [nn.Dense(6, 3, bias=False, dtype=np.float64)]
+
+
+def training(
+    make: Callable[[Any], optim.Optimizer] = plain_descent, loss_of: Any = None, layers: Any = two_layers
+) -> Training:
     tg.manual_seed(0)
-    layers = [nn.Dense(6, 5, dtype=np.float64), nn.ReLU(), nn.Dense(5, 3, dtype=np.float64)]
-    model = nn.Sequential(*layers)
+    model = nn.Sequential(*layers())
     optimiser = make(model.parameters())
 
     def step(x: Any, labels: Any) -> Any:
@@ -34,6 +47,18 @@ def training(make: Callable[[Any], optim.Optimizer] = lambda p: optim.SGD(p, lr=
         return loss
 
     return model, optimiser, step
+
+
+def scheduled(make: Callable[[Any], optim.Optimizer] = plain_descent) -> Training:
+    model, optimiser, step = training(make)
+    schedule = optim.CosineDecay(optimiser, 20)
+
+    def both(x: Any, labels: Any) -> Any:
+        loss = step(x, labels)
+        schedule.step()
+        return loss
+
+    return model, optimiser, both
 
 
 def assert_same_training(training: Callable[[], Training], steps: int = 20) -> Any:
@@ -78,17 +103,6 @@ class TestLearningRates:
         assert calls(step, accumulated) == 0
 
     def test_follow_a_schedule(self) -> None:
-        def scheduled() -> Training:
-            model, optimiser, step = training()
-            schedule = optim.CosineDecay(optimiser, 20)
-
-            def both(x: Any, labels: Any) -> Any:
-                loss = step(x, labels)
-                schedule.step()
-                return loss
-
-            return model, optimiser, both
-
         step, _ = assert_same_training(scheduled)
         assert calls(step, accumulated) == 4
 
@@ -424,37 +438,28 @@ class TestMultiples:
     )
     @pytest.mark.usefixtures("sizes")
     def test_are_found_in_any_update(self, update: Any, number: int) -> None:
-        def make() -> Training:
-            tg.manual_seed(0)
-            model = nn.Dense(6, 3, bias=False, dtype=np.float64)
-            optimiser = Written([model.weight], update)
-
-            def step(x: Any, labels: Any) -> Any:
-                loss = nn.cross_entropy(model(x), labels)
-                optimiser.zero_grad()
-                loss.backward()
-                optimiser.step()
-                return loss
-
-            return model, optimiser, step
-
-        step, _ = assert_same_training(make)
+        step, _ = assert_same_training(lambda: training(lambda p: Written(p, update), layers=one_weight))
         assert calls(step, combined) == number
 
     def test_follow_a_schedule(self) -> None:
-        def scheduled() -> Training:
-            model, optimiser, step = training(lambda p: optim.Adam(p, lr=0.01))
-            schedule = optim.CosineDecay(optimiser, 20)
-
-            def both(x: Any, labels: Any) -> Any:
-                loss = step(x, labels)
-                schedule.step()
-                return loss
-
-            return model, optimiser, both
-
-        step, _ = assert_same_training(scheduled)
+        step, _ = assert_same_training(lambda: scheduled(lambda p: optim.Adam(p, lr=0.01)))
         assert calls(step, combined) == 12
+
+    def test_of_an_argument_are_added_by_numpy(self) -> None:
+        def average() -> Any:
+            total = np.zeros((4, 3))
+
+            def step(x: Any) -> Any:
+                np.multiply(total, 0.75, out=total)
+                np.add(total, x, out=total)
+                return np.sum(total)
+
+            return step
+
+        compiled, eager = tg.compile(average(), exact=False), average()
+        for x in np.random.default_rng(0).normal(size=(5, 4, 3)):
+            np.testing.assert_allclose(compiled(x), eager(x), **CLOSE)
+        assert calls(compiled, combined) == 1
 
     def test_are_left_to_numpy_where_the_arrays_are_small_or_blas_has_no_such_call(
         self, monkeypatch: pytest.MonkeyPatch
