@@ -56,10 +56,10 @@ OURS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def kept(make: Callable[..., Contender], *arguments: Any) -> Contender:
+def kept(make: Callable[[], Contender]) -> Contender:
     """Make a contender whose process keeps the memory that it frees."""
     tg.keep_freed_memory()
-    return make(*arguments)
+    return make()
 
 
 class Contender(Protocol):
@@ -138,11 +138,14 @@ def _unavailable(package: str) -> UnavailableError:
 class Here:
     """A contender in this process."""
 
+    contender: Contender
+
     def __init__(self, make: Callable[[], Contender]) -> None:
-        self.contender = make()
+        self.make = make
 
     def wait(self) -> None:
         """Until it is made."""
+        self.contender = self.make()
 
     def loss_and_gradients(self) -> Outcome:
         return self.contender.loss_and_gradients()
@@ -219,6 +222,7 @@ def _serve(pipe: Any, make: Callable[[], Contender]) -> None:
     """Answer `Apart` until it is gone."""
     try:
         here = Here(make)
+        here.wait()
         pipe.send(None)
         while True:
             question, arguments = pipe.recv()
@@ -272,14 +276,9 @@ def _take_turns(
     result: Result, workload: Workload, frameworks: list[str], rounds: int, seconds: float, seat: type[Here | Apart]
 ) -> None:
     """Add the times of some rounds in new seats."""
-    seats: dict[str, Here | Apart] = {}
+    seats = {framework: seat(workload.contenders[framework]) for framework in frameworks}
     try:
         for framework in frameworks:
-            try:
-                seats[framework] = seat(workload.contenders[framework])
-            except UnavailableError as reason:
-                result.missing[framework] = str(reason)
-        for framework in list(seats):
             try:
                 seats[framework].wait()
             except UnavailableError as reason:

@@ -100,9 +100,9 @@ import tinygrad_np as tg
 
 if "keep" in sys.argv:
     print(tg.keep_freed_memory())
-for _ in range(110):
+for step in range(110):
     arrays = [np.ones(50_000) for _ in range(20)]
-    if _ == 9:
+    if step == 9:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     del arrays
 print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 100)
