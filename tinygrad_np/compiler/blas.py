@@ -81,17 +81,7 @@ def combination(x: Array, y: Array, a: float | Array, b: float) -> Callable[[], 
     b : float
         A number that does not change.
     """
-    letter, number = _LETTERS[y.dtype]
-    integer, address, one = ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64(1)
-    factor = number.from_buffer(a) if isinstance(a, np.ndarray) else number(a)
-    first = integer(y.size), factor, address(x.ctypes.data), one
-    last = address(y.ctypes.data), one
-    if b == 1:
-        call = functools.partial(getattr(_library(), f"scipy_cblas_{letter}axpy64_"), *first, *last)
-    else:
-        call = functools.partial(getattr(_library(), f"scipy_cblas_{letter}axpby64_"), *first, number(b), *last)
-    call.arrays = (x, y)  # type: ignore[attr-defined]  # their memory has to stay
-    return call
+    return _multiples(_library(), x, y, a, b)
 
 
 @contextmanager
@@ -129,6 +119,21 @@ def _call(library: Any, total: Array, a: Array, b: Array) -> Callable[[], Any]:
     return call
 
 
+def _multiples(library: Any, x: Array, y: Array, a: float | Array, b: float) -> Callable[[], Any]:
+    """The same for ``y = a * x + b * y``."""
+    letter, number = _LETTERS[y.dtype]
+    integer, address, one = ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64(1)
+    factor = number.from_buffer(a) if isinstance(a, np.ndarray) else number(a)
+    name, of_y = ("axpy", ()) if b == 1 else ("axpby", (number(b),))
+    call = functools.partial(
+        getattr(library, f"scipy_cblas_{letter}{name}64_"),
+        *(integer(y.size), factor, address(x.ctypes.data), one),
+        *(*of_y, address(y.ctypes.data), one),
+    )
+    call.arrays = (x, y)  # type: ignore[attr-defined]  # their memory has to stay
+    return call
+
+
 def _layout(x: Array) -> tuple[int, int]:
     """Whether BLAS has to transpose an array in C's order, and the distance of its rows."""
     if x.flags.c_contiguous:
@@ -158,7 +163,11 @@ def _adds_up(library: Any, dtype: np.dtype[Any]) -> bool:
     a, b = np.arange(6, dtype=dtype).reshape(2, 3), np.arange(12, dtype=dtype).reshape(4, 3).T
     total = np.ones((2, 4), dtype)
     _call(library, total, a, b)()
-    return np.array_equal(total, 1 + a @ b)
+    added = np.array_equal(total, 1 + a @ b)
+    x, y = np.arange(3, dtype=dtype), np.ones(3, dtype)
+    _multiples(library, x, y, 2.0, 1.0)()
+    _multiples(library, x, y, 2.0, 4.0)()
+    return added and np.array_equal(y, 4 + 10 * x)
 
 
 @functools.cache
