@@ -54,6 +54,7 @@ class Adagrad(Optimizer):
     """
 
     _real_only = True
+    _transient = (*Optimizer._transient, "_slowdown")
 
     def __init__(
         self,
