@@ -23,7 +23,7 @@ import numpy as np
 from tinygrad_np.core import no_grad
 from tinygrad_np.errors import DtypeError, ShapeError
 from tinygrad_np.rules.handlers import plain
-from tinygrad_np.rules.indexing import arrayed, unsigned
+from tinygrad_np.rules.indexing import arrayed, reads_outside
 from tinygrad_np.special import erfc
 from tinygrad_np.standins import check
 
@@ -262,9 +262,8 @@ def normalise(x: Any, axis: int | tuple[int, ...] = -1, eps: float = 1e-5) -> An
 
 def checked_dense(x: Any, weight: Any, bias: Any) -> tuple[Any, Any, Any]:
     """The arguments of `dense` as arrays or Tensors whose shapes fit together."""
-    x = x if x.__class__ is np.ndarray else arrayed(x)
-    weight = weight if weight.__class__ is np.ndarray else arrayed(weight)
-    bias = bias if bias is None or bias.__class__ is np.ndarray else arrayed(bias)
+    x, weight = arrayed(x), arrayed(weight)
+    bias = None if bias is None else arrayed(bias)
     if weight.ndim != 2 or x.ndim == 0 or x.shape[-1] != weight.shape[0]:
         raise ShapeError(
             f"dense: x of shape {x.shape} does not fit a weight of shape {weight.shape}: "
@@ -420,7 +419,7 @@ def checked_labels(logits: Any, labels: Any) -> tuple[Any, Any]:
 
 def check_classes(labels: np.ndarray[Any, Any], shape: tuple[int, ...]) -> None:
     """Raise if a class number does not exist in logits of a shape: as an index, -1 would silently mean the last."""
-    if labels.size and np.maximum.reduce(labels.view(unsigned(labels.dtype)), None) >= shape[-1]:
+    if reads_outside(labels, shape[-1]):
         wrong = labels[(labels < 0) | (labels >= shape[-1])]
         raise ShapeError(
             f"cross_entropy: labels must be from 0 to {shape[-1] - 1} for logits of shape {shape}, "

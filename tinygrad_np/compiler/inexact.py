@@ -174,9 +174,11 @@ def combine_multiples(program: Program) -> Program:
     def multiple(value: Any) -> tuple[Any, Any, list[Call]]:
         """What a value is which multiple of, and the calls that it takes."""
         call = maker(value, np.multiply)
-        for x, factor in (call.args, call.args[::-1]) if call is not None else ():
-            if _is_number(factor, value.dtype) and isinstance(x, Value) and x.shape == value.shape:
-                return x, _constant(factor), [call]  # type: ignore[list-item]
+        if call is not None:
+            for x, other in (call.args, call.args[::-1]):
+                factor = _factor(other, value.dtype)
+                if factor is not None and isinstance(x, Value) and x.shape == value.shape:
+                    return x, factor, [call]
         return value, 1.0, []
 
     def fitness(value: Value, factor: Any, result: Value) -> int:
@@ -200,7 +202,7 @@ def combine_multiples(program: Program) -> Program:
             # (x - y) * a + y, the average that moves from y to x
             x, b, first = between.args[0], 1.0 - a, [*first, between]
         gone = [*first, *second]
-        if not gone or not all(_is_alike_array(v, result) for v in (x, y)) or x.root is y.root:
+        if not gone or not all(isinstance(v, Value) and v.layout == result.layout for v in (x, y)) or x.root is y.root:
             continue
         sign: Any = np.positive
         if fitness(x, a, result) > fitness(y, b, result):
@@ -225,24 +227,13 @@ def _is_arithmetic(call: Call) -> bool:
     return result.is_array and result.dtype in (np.float32, np.float64) and result.strides == result.packed
 
 
-def _is_alike_array(value: Any, result: Value) -> bool:
-    return isinstance(value, Value) and (value.shape, value.dtype, value.strides) == (
-        result.shape,
-        result.dtype,
-        result.strides,
-    )
-
-
-def _is_number(argument: Any, dtype: np.dtype[Any]) -> bool:
-    if isinstance(argument, Value):
-        return argument.shape == () and argument.dtype == dtype
-    return isinstance(argument, float | int)
-
-
-def _constant(factor: Any) -> Any:
-    if isinstance(factor, Value):
-        return float(factor.source) if factor.kind == "constant" else factor
-    return float(factor)
+def _factor(argument: Any, dtype: np.dtype[Any]) -> float | Value | None:
+    """A single number that multiplies: known now, or on each run anew; None if it is no such."""
+    if not isinstance(argument, Value):
+        return float(argument) if isinstance(argument, float | int) else None
+    if argument.shape or argument.dtype != dtype:
+        return None
+    return float(argument.source) if argument.kind == "constant" else argument
 
 
 def _is_alike(before: Call, call: Call) -> bool:

@@ -97,11 +97,7 @@ def _same(call: Call) -> Value | None:
         operand = b if _is_one(a) else a if _is_one(b) else None
     elif call.function in _RESHAPES and call.results[0].owner is not None:
         operand = call.args[0]
-    return operand if isinstance(operand, Value) and _look(operand) == _look(call.results[0]) else None
-
-
-def _look(value: Value) -> Any:
-    return value.is_array, value.shape, value.dtype, value.strides
+    return operand if isinstance(operand, Value) and operand.layout == call.results[0].layout else None
 
 
 def _is_one(argument: Any) -> bool:

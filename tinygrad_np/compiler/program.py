@@ -62,6 +62,11 @@ class Value:
         return math.prod(self.shape) * self.dtype.itemsize
 
     @property
+    def layout(self) -> tuple[Any, ...]:
+        """All that two values must have in common for one to take the place of the other in memory."""
+        return self.is_array, self.shape, self.dtype, self.strides
+
+    @property
     def packed(self) -> tuple[int, ...]:
         """The strides of an array without gaps whose axes are in the same order in memory."""
         strides, step = [0] * len(self.shape), self.dtype.itemsize

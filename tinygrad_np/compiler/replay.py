@@ -26,7 +26,7 @@ from tinygrad_np.core import Tensor, converted, getitem, table, updated
 from tinygrad_np.graph import Leaf, Lost, Pending, next_number
 from tinygrad_np.memory import CACHE_LINE, aligned_bytes, laid_out
 from tinygrad_np.rules.elementwise import imag, real
-from tinygrad_np.rules.indexing import reads_twice, scattered, unsigned
+from tinygrad_np.rules.indexing import reads_outside, reads_twice, scattered
 from tinygrad_np.rules.shapes import reshaped
 
 __all__ = ["Replay"]
@@ -283,24 +283,20 @@ class Replay:
             return False  # the caller may keep it
         if self._is_on_numbers(call) and not result.shape:
             out = self._out(call, result, position)
-            self._lines.append(f"{self._array(out)}[()] = {self._infix(call)}")
+            self._fill(out, self._infix(call))
         elif isinstance(function, np.ufunc) and function.nout == 1 and not call.kwargs:
             out = self._out(call, result, position, in_place=call.elementwise)
             casting = ', casting="same_kind"' if call.dtype is not None else ""
             args = self._with_arrays(call, result)
             self._line(function, args, out, casting)
-            if function in EXACT and call.elementwise and call.dtype is None and not self._careful:
-                self._note_sweep(call, args, out, position)
+            if function in EXACT and call.elementwise and call.dtype is None:
+                self._sweep_of_ufunc(call, args, out, position)
         elif _is_plain_reduction(call):
             out = self._out(call, result, position)
             self._lines.append(self._reduction(call, self._array(out)))
         elif function in (_plain(converted), copied, np.copy, expanded) and len(call.args) == 1:
             out = self._out(call, result, position)
-            source = self._arguments(call.args, {})
-            if out.ndim:
-                self._lines.append(f'{self._name(np.copyto)}({self._array(out)}, {source}, casting="unsafe")')
-            else:  # the same, sooner
-                self._lines.append(f"{self._array(out)}[()] = {source}")
+            self._fill(out, self._arguments(call.args, {}), "unsafe")
         elif function is _plain(getitem) and _is_gather(call):
             out = self._out(call, result, position)
             source = self._arguments((call.args[0], call.kwargs["index"]), {})
@@ -338,7 +334,7 @@ class Replay:
         self._fixed[result] = out
         return True
 
-    def _note_sweep(self, call: Call, args: list[Any], out: np.ndarray[Any, Any], position: int) -> None:
+    def _sweep_of_ufunc(self, call: Call, args: list[Any], out: np.ndarray[Any, Any], position: int) -> None:
         given: list[Any] = []
         single = []
         for x in args:
@@ -348,9 +344,15 @@ class Replay:
             if array is not None and array.ndim == 0:
                 single.append(array)
             given.append(self._argument(x) if array is None or array.ndim == 0 else array)
-        function, last_use = self._name(call.function), self._last[call.results[0]]
-        sweep = Sweep(len(self._lines) - 1, function, given, out, position, last_use, single)
-        if sweep.fits():
+        self._note_sweep(call, position, self._name(call.function), given, out, single)
+
+    def _note_sweep(
+        self, call: Call, position: int, function: str, given: Any, out: Any, single: Any, bind: Any = None
+    ) -> None:
+        """Note that the last line goes through whole arrays, if it may be made for one block after the other."""
+        last_use = self._last[call.results[0]]
+        sweep = Sweep(len(self._lines) - 1, function, given, out, position, last_use, single, bind)
+        if sweep.fits() and not self._careful:
             self._sweeps.append(sweep)
 
     def _with_arrays(self, call: Call, result: Value) -> list[Any]:
@@ -369,10 +371,17 @@ class Replay:
             self._scalars[key] = array if np.isfinite(array) else number  # which NumPy warns of, or raises
         return self._scalars[key]
 
+    def _fill(self, out: np.ndarray[Any, Any], source: str, casting: str = "same_kind") -> None:
+        """Let an array have other elements; a single one is sooner assigned."""
+        if out.ndim:
+            self._lines.append(f'{self._name(np.copyto)}({self._array(out)}, {source}, casting="{casting}")')
+        else:
+            self._lines.append(f"{self._array(out)}[()] = {source}")
+
     def _start_from(self, value: Any, out: np.ndarray[Any, Any]) -> None:
         """Let `out` have the elements of a value, which it may have already."""
         if self._fixed.get(value) is not out:
-            self._lines.append(f"{self._name(np.copyto)}({self._array(out)}, {self._argument(value)})")
+            self._fill(out, self._argument(value))
 
     def _reduction(self, call: Call, out: str) -> str:
         """The ufunc's own method, which is what np.sum and its like call in the end."""
@@ -392,15 +401,13 @@ class Replay:
         x, _, a, b = call.args
         array, factor = self._fixed.get(x), self._fixed.get(a, a)
         if array is None or isinstance(factor, Value):  # not the same array on every run
-            self._lines.append(f"{self._name(_combine)}({self._arguments((x, a, b), {})}, {self._array(out)})")
+            total = f"{self._name(combined)}({self._argument(x)}, {self._array(out)}, {self._arguments((a, b), {})})"
+            self._fill(out, total)
             return
-        bind = partial(_bound, factor, b)
+        bind = partial(blas.combination, a=factor, b=b)
         self._lines.append(f"{self._name(bind(array, out), 'combine')}()")
         single = [factor] if isinstance(factor, np.ndarray) else []
-        last_use = self._last[call.results[0]]
-        sweep = Sweep(len(self._lines) - 1, "", [array, out], out, position, last_use, single, bind)
-        if sweep.fits() and not self._careful:
-            self._sweeps.append(sweep)
+        self._note_sweep(call, position, "", [array, out], out, single, bind)
 
     def _sum_of_products(self, out: np.ndarray[Any, Any], total: Any, left: Any, right: Any) -> None:
         """One product of all factors that lie as they were placed, and one for each pair of the others."""
@@ -510,11 +517,7 @@ class Replay:
                 source = f"s{value.number}"
             sources.append(source)
         for (target, _), source in zip(moved, sources, strict=True):
-            if target.shape:
-                copyto = self._name(np.copyto)
-                self._lines.append(f'{copyto}({self._array(target.source)}, {source}, casting="same_kind")')
-            else:
-                self._lines.append(f"{self._array(target.source)}[()] = {source}")
+            self._fill(target.source, source)
 
     def _result(self, tree: Any) -> str:
         if isinstance(tree, dict):
@@ -577,14 +580,6 @@ def _accumulate(total: Any, a: Any, b: Any) -> None:
     np.add(total, np.matmul(a, b), out=total)
 
 
-def _bound(a: Any, b: float, x: Any, y: Any) -> Callable[[], Any]:
-    return blas.combination(x, y, a, b)
-
-
-def _combine(x: Any, a: Any, b: float, y: Any) -> None:
-    np.add(a * x, b * y, out=y)
-
-
 def _copy(value: Any) -> Any:
     return value.copy() if isinstance(value, np.ndarray) else value
 
@@ -609,7 +604,7 @@ def _joined(arrays: list[Any]) -> tuple[np.ndarray[Any, Any], list[int]] | None:
 
 
 def _same_layout(a: Value, b: Value) -> bool:
-    return a.is_array and b.is_array and (a.shape, a.dtype, a.strides) == (b.shape, b.dtype, b.strides)
+    return a.is_array and a.layout == b.layout
 
 
 def _rounded(nbytes: int) -> int:
@@ -652,7 +647,7 @@ def _is_gather(call: Call) -> bool:
 
 def _gather(source: Any, index: Any, out: Any) -> None:
     """``source[index]`` into a buffer: np.take writes there at once only if it need not check the index."""
-    if index.size and np.maximum.reduce(index.view(unsigned(index.dtype)), None) >= len(source):
+    if reads_outside(index, len(source)):
         np.copyto(out, source[index])  # counts from the end, or raises
     else:
         source.take(index, 0, out, "clip")

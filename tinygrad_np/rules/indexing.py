@@ -25,6 +25,17 @@ def reads_twice(index: Any) -> bool:
     return any(isinstance(part, np.ndarray | list) and np.asarray(part).dtype.kind in "iu" for part in parts)
 
 
+def reads_outside(index: Any, length: int) -> bool:
+    """Whether an array of integers has one that is negative, or not below a length."""
+    return bool(index.size and np.maximum.reduce(index.view(_unsigned(index.dtype)), None) >= length)
+
+
+@functools.cache
+def _unsigned(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The integers without a sign, as which -1 is the largest."""
+    return np.dtype(f"u{dtype.itemsize}")
+
+
 @primitive
 def scattered(g: Any, *, index: Any, shape: tuple[int, ...]) -> Any:
     """Zeros of a shape, with the elements of ``g`` added where the index reads."""
@@ -101,12 +112,6 @@ def arrayed(a: Any) -> Any:
     if isinstance(a, list | tuple) and any(isinstance(leaf, Tensor) for leaf in leaves(a)):
         return np.stack([arrayed(item) for item in a])
     return a if isinstance(a, ArrayMethods | np.ndarray) else np.asarray(a)
-
-
-@functools.cache
-def unsigned(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The integers without a sign, as which -1 is the largest."""
-    return np.dtype(f"u{dtype.itemsize}")
 
 
 @composite(np.compress)
