@@ -10,6 +10,8 @@ from tinygrad_np.errors import ShapeError
 
 __all__ = ["leaves", "map_leaves", "matched", "paths", "rebuild"]
 
+_NESTED = (dict, list, tuple)  # one object, since making a union of types takes longer than looking it up
+
 
 def leaves(tree: Any) -> list[Any]:
     """What a nested structure holds, in order; anything that is no dict, list or tuple is a leaf.
@@ -19,11 +21,11 @@ def leaves(tree: Any) -> list[Any]:
     >>> leaves({"w": [1, 2], "b": (3,)})
     [1, 2, 3]
     """
-    if not isinstance(tree, dict | list | tuple):
+    if not isinstance(tree, _NESTED):
         return [tree]
     found: list[Any] = []
     for item in tree.values() if isinstance(tree, dict) else tree:
-        if isinstance(item, dict | list | tuple):
+        if isinstance(item, _NESTED):
             found += leaves(item)
         else:
             found.append(item)
@@ -57,8 +59,8 @@ def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
     {'w': [2, 3], 'b': (4,)}
     """
     if tree.__class__ is tuple:
-        return tuple([map_leaves(function, item) for item in tree])
-    if not isinstance(tree, dict | list | tuple):
+        return tuple([map_leaves(function, x) if isinstance(x, _NESTED) else function(x) for x in tree])
+    if not isinstance(tree, _NESTED):
         return function(tree)
     if isinstance(tree, dict):
         items = {key: map_leaves(function, item) for key, item in tree.items()}

@@ -11,6 +11,7 @@ import pytest
 import tinygrad_np as tg
 from tinygrad_np import nn, optim
 from tinygrad_np.compiler.capture import Tape
+from tinygrad_np.graph import capturing
 from tinygrad_np.state import on_tape
 
 
@@ -309,16 +310,18 @@ class TestMemory:
         np.testing.assert_array_equal(before, 0.5)
 
     def test_what_a_capture_has_computed_is_gone_before_the_garbage_collector_comes(self) -> None:
-        tape, leaf, state = Tape(), tg.tensor(np.ones(3), requires_grad=True)._node, np.ones(3)
-        y = tape.input(np.ones(3), 0) * 2
-        tape.set_grad(leaf, y)
-        stored = tape.storage(state)
-        tape.write(stored, y + 1)
-        arrays = [weakref.ref(y.array), weakref.ref(stored.array)]
+        leaf, state, tape = tg.tensor(np.ones(3), requires_grad=True)._node, np.ones(3), Tape()
+        token = capturing.set(tape)
         gc.disable()
         try:
+            y = tape.input(np.ones(3), 0) * 2
+            tape.set_grad(leaf, y)
+            stored = tape.storage(state)
+            tape.write(stored, y + 1)
+            arrays = [weakref.ref(y.array), weakref.ref(stored.array)]
             program = tape.finish(None)
-            del tape, y, stored
+            capturing.reset(token)
+            del tape, token, y, stored
             assert [array() for array in arrays] == [None, None]
         finally:
             gc.enable()

@@ -1,6 +1,6 @@
 """Each pass makes the program smaller and leaves its results alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from tinygrad_np.compiler.passes import (
     share_common_calls,
 )
 from tinygrad_np.compiler.program import Program
+from tinygrad_np.compiler.repetition import Repetition
 from tinygrad_np.compiler.replay import Replay
 from tinygrad_np.graph import capturing
 from tinygrad_np.signatures import function_name
@@ -30,8 +31,12 @@ POWERS[0] = -1  # an exponent for which NumPy divides, if it is the only one
 WEIGHT = np.random.default_rng(1).normal(size=(4, 16)).astype(np.float32)
 
 
-def captured(function: Callable[[Any], Any], x: np.ndarray = X) -> Program:
-    tape = Tape()
+def captured(function: Callable[[Any], Any], x: np.ndarray = X, outside: Sequence[np.ndarray] = ()) -> Program:
+    first = run(Tape(outside), function, x)
+    return run(Repetition(first, "function", outside), function, x)
+
+
+def run(tape: Tape, function: Callable[[Any], Any], x: np.ndarray) -> Program:
     token = capturing.set(tape)
     try:
         return tape.finish(function(tape.input(x, 0)))
@@ -124,10 +129,8 @@ def test_reshapes_to_the_same_shape_are_dropped() -> None:
 
 def test_storages_are_not_constants() -> None:
     outside = np.ones(3)
-    tape = Tape([outside])
-    x = tape.input(X, 0)
-    program = fold_constants(tape.finish(x * np.exp(tape.storage(outside))))
-    assert names(program) == ["np.exp", "np.multiply"]
+    program = captured(lambda x: x * np.exp(x.tape.storage(outside)), outside=[outside])
+    assert names(fold_constants(program)) == ["np.exp", "np.multiply"]
 
 
 def test_products_of_all_parts_of_an_array_are_one_call() -> None:
@@ -159,12 +162,10 @@ def test_other_products_are_left_alone(function: Callable[[Any], Any]) -> None:
 @pytest.mark.parametrize("row", [np.s_[0, :1], np.s_[0, 0], np.s_[0, :, :1]])
 @pytest.mark.parametrize("constant", [False, True])
 def test_what_is_broadcast_often_is_repeated_once(row: Any, constant: bool) -> None:
-    outside = PARTS[row]
-
     def function(x: Any) -> Any:
-        total = x[0] * 0
+        total, factor = x[0] * 0, PARTS[row].copy() if constant else x[row]
         for i in range(6):
-            total = total + x[i] * (outside if constant else x[row])
+            total = total + x[i] * factor
         return total
 
     program = share_common_calls(captured(function, PARTS))

@@ -9,6 +9,7 @@ What a replay could not repeat, such as a decision that depends on an element's 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 from tinygrad_np.compiler.program import Call, Program, Value, Wrapped
 from tinygrad_np.core import Tensor, converted, getitem, table, updated
 from tinygrad_np.errors import CaptureError
-from tinygrad_np.graph import Leaf, Pending
+from tinygrad_np.graph import Leaf, Pending, capturing, next_number
 from tinygrad_np.memory import laid_out
 from tinygrad_np.methods import ArrayMethods
 from tinygrad_np.signatures import function_name
@@ -109,13 +110,17 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin, ArrayMethods):
     # What a replay could not repeat.
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        if capturing.get() is not self.tape:  # another thread, which finds it where an array was
+            return np.array(self.array, dtype=dtype, copy=copy)
         raise CaptureError(
             f"{_described(self)} was turned into a plain array while tg.compile captured the function, and the replay "
             "would not see what happens to it: call NumPy functions on it (np.take(x, i, axis=0) rather than x[i] "
             "where x is a plain array), or do this outside of the compiled function"
         )
 
-    def _escapes(self, what: str) -> Any:
+    def _escapes(self, what: str, elsewhere: Callable[[Any], Any]) -> Any:
+        if capturing.get() is not self.tape:
+            return elsewhere(self.array)
         raise CaptureError(
             f"{what} of {_described(self)} while tg.compile captured the function: the result depends on its elements, "
             "and a replay would go on with the number of today. Use np.where for a choice, return the value to look at "
@@ -123,41 +128,43 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin, ArrayMethods):
         )
 
     def __bool__(self) -> bool:
-        return bool(self._escapes("bool()"))
+        return bool(self._escapes("bool()", bool))
 
     def __float__(self) -> float:
-        return float(self._escapes("float()"))
+        return float(self._escapes("float()", float))
 
     def __int__(self) -> int:
-        return int(self._escapes("int()"))
+        return int(self._escapes("int()", int))
 
     def __complex__(self) -> complex:
-        return complex(self._escapes("complex()"))
+        return complex(self._escapes("complex()", complex))
 
     def __index__(self) -> int:
-        return int(self._escapes("use as a Python integer"))
+        return int(self._escapes("use as a Python integer", operator.index))
 
     def __contains__(self, value: Any) -> bool:
-        return bool(self._escapes("in"))
+        return bool(self._escapes("in", lambda array: value in array))
 
     def __format__(self, spec: str) -> str:
-        return str(self._escapes("printing"))
+        return str(self._escapes("printing", lambda array: format(array, spec)))
 
     def __repr__(self) -> str:
         return f"Traced({self.value}: {self.dtype}{self.shape})"
 
     def __str__(self) -> str:
-        return str(self._escapes("printing"))
+        return str(self._escapes("printing", str))
 
     def item(self) -> Any:
         """Refused: a Python number would be fixed for all replays."""
-        return self._escapes("item()")
+        return self._escapes("item()", lambda array: array.item())
 
     def tolist(self) -> Any:
         """Refused: Python numbers would be fixed for all replays."""
-        return self._escapes("tolist()")
+        return self._escapes("tolist()", lambda array: array.tolist())
 
 
+_ARRAYS = (np.ndarray, np.generic)
+_SEVERAL = (tuple, list)
 # What arguments that nothing is nested in consist of.
 _ATOMS = frozenset({Traced, np.ndarray, int, float, complex, bool, type(None), np.float64, np.float32, np.int64})
 
@@ -181,6 +188,7 @@ class Tape:
         self._outside_ids = {id(array) for array in outside}
         self.grads: dict[Leaf, Any] = {}
         self._count = 0
+        self._start = next_number()
         self._storages: dict[int, Traced] = {}
         self._transient: set[Value] = set()
         self._grad_inputs: dict[Leaf, Traced | None] = {}
@@ -252,46 +260,40 @@ class Tape:
         self, function: Function, args: Sequence[Any], kwargs: dict[str, Any], *, effect: bool = False
     ) -> Any:
         """Make a call for real, and write it down."""
-        if getattr(function, "traceable", False):
-            return function(*args, **kwargs)
-        if function is np.copyto and kwargs.get("where", True) is True:
-            target, source = args
-            return self._copyto(target, source)
-        if function in _WRITING or getattr(function, "__name__", "") == "at":
-            raise CaptureError(
-                f"{function_name(function)} while tg.compile captured the function: it writes into an array in place. "
-                "Call it on a tensor, which is given a new value, or write array[index] = v"
-            )
-        if function in _OF_ANY_SHAPE or (function is table[getitem].function and _has_mask(kwargs["index"])):
-            raise CaptureError(
-                f"{function_name(function)} while tg.compile captured the function: the shape of its result depends on "
-                "the elements, and a program's shapes are fixed. Use np.where, which keeps the shape, or do this "
-                "outside of the compiled function"
-            )
-        kwargs = dict(kwargs)
-        out = kwargs.pop("out", None)
-        if isinstance(out, tuple):
-            (out,) = out if len(out) == 1 else (self._several_outs(function),)
-        if function in _QUERIES:
-            return function(*map_leaves(_concrete, tuple(args)), **kwargs)
-        dtype = None
-        if out is not None:
-            out = self.storage(out)
-            kwargs.pop("casting", None)
-        if not kwargs and _ATOMS.issuperset(map(type, args)):  # nothing nested, as in most calls
-            concrete, concrete_kwargs = tuple([a.array if a.__class__ is Traced else a for a in args]), {}
+        if capturing.get() is not self:  # another thread, or long after
+            return function(*map_leaves(_concrete, tuple(args)), **map_leaves(_concrete, kwargs))
+        out = dtype = None
+        if kwargs or function.__class__ is not np.ufunc:  # else there is nothing special about it
+            if getattr(function, "traceable", False):
+                return function(*args, **kwargs)
+            if function is np.copyto and kwargs.get("where", True) is True:
+                return self._copyto(*args)
+            _refuse(function, kwargs)
+            if function in _QUERIES:
+                return function(*map_leaves(_concrete, tuple(args)), **kwargs)
+            kwargs = dict(kwargs)
+            out = kwargs.pop("out", None)
+            if isinstance(out, tuple):
+                (out,) = out if len(out) == 1 else (self._several_outs(function),)
+            if out is not None:
+                out = self.storage(out)
+                kwargs.pop("casting", None)
+        if _ATOMS.issuperset(map(type, args)):  # nothing nested, as in most calls
+            concrete = tuple([a.array if a.__class__ is Traced else a for a in args])
             given, operands = args, tuple(map(self._operand, args))
         else:
-            concrete, concrete_kwargs = map_leaves(_concrete, (tuple(args), kwargs))
-            given = leaves((args, kwargs))
-            operands, kwargs = map_leaves(self._operand, (tuple(args), kwargs))
+            given, args = leaves(args), tuple(args)
+            concrete, operands = map_leaves(_concrete, args), map_leaves(self._operand, args)
+        concrete_kwargs = kwargs
+        if kwargs:
+            given = [*given, *leaves(kwargs)]
+            concrete_kwargs, kwargs = map_leaves(_concrete, kwargs), map_leaves(self._operand, kwargs)
         result = function(*concrete, **concrete_kwargs)
         if out is not None and (result.dtype != out.dtype or result.shape != out.shape):
             dtype = out.dtype
             result = np.empty_like(out.array)
-            if isinstance(function, np.ufunc):
-                concrete_kwargs["casting"] = "same_kind"
-            function(*concrete, out=result, **concrete_kwargs)
+            casting = {"casting": "same_kind"} if isinstance(function, np.ufunc) else {}
+            function(*concrete, out=result, **concrete_kwargs, **casting)
         made = self._record(Call(function, operands, kwargs, [], dtype, effect), given, result)
         if out is None:
             return made
@@ -299,32 +301,36 @@ class Tape:
         return out
 
     def _record(self, call: Call, given: Sequence[Any], result: Any) -> Any:
-        several = isinstance(result, tuple | list)
+        several = isinstance(result, _SEVERAL)
         made = [] if result is None else list(result) if several else [result]
-        unchanging = not call.effect and all(
-            v.kind == "constant" or (v.kind == "result" and v.source is not None) for v in call.operands
-        )
         for array in made:
-            if not isinstance(array, np.ndarray | np.generic):
+            if not isinstance(array, _ARRAYS):
                 raise CaptureError(
                     f"{function_name(call.function)} returned {type(array).__name__}, not an array, while tg.compile "
                     "captured the function: call it outside"
                 )
-            value = self._value("result", array, array if unchanging else None)
-            for operand in given:
-                if overlap(array, _concrete(operand)):
-                    value.owner = self._operand(operand).root
-            call.results.append(value)
+        call = self._written(call, given, made)
         self.program.calls.append(call)
-        for kind, setting in np.geterr().items():
-            if setting == "ignore":
-                self.program.ignored[kind] = "ignore"
         if result is None:
             return None
         traced = [Traced(self, value, array) for value, array in zip(call.results, made, strict=True)]
         if not several:
             return traced[0]
         return type(result)._make(traced) if hasattr(result, "_make") else type(result)(traced)
+
+    def _written(self, call: Call, given: Sequence[Any], made: list[Any]) -> Call:
+        """The call with values for its results."""
+        for array in made:
+            value = self._value("result", array)
+            if call.function.__class__ is not np.ufunc:  # whose results are new arrays
+                for operand in given:
+                    if overlap(array, _concrete(operand)):
+                        value.owner = self._operand(operand).root
+            call.results.append(value)
+        for kind, setting in np.geterr().items():
+            if setting == "ignore":
+                self.program.ignored[kind] = "ignore"
+        return call
 
     def _operand(self, leaf: Any) -> Any:
         if isinstance(leaf, Traced):
@@ -345,7 +351,8 @@ class Tape:
         while isinstance(base, np.ndarray) and not known:
             known, base = id(base) in self._outside_ids or id(base) in self._storages, base.base
         if not known:
-            self._storages[id(array)] = self._constant(array)
+            made = self._storages[id(array)] = self._constant(array)
+            self._loaded.append((made, made.value))
         return self.storage(array)  # type: ignore[no-any-return]
 
     def _copyto(self, target: Any, source: Any) -> None:
@@ -375,13 +382,18 @@ class Tape:
         """The program, given what the function returned."""
         program = self.program
         program.outputs = map_leaves(self._returned, output)
+        # Leaves that the function made itself are made anew, and forgotten, each time.
         program.grads = {
-            leaf: None if gradient is None else self._operand(gradient) for leaf, gradient in self.grads.items()
+            leaf: None if gradient is None else self._operand(gradient)
+            for leaf, gradient in self.grads.items()
+            if leaf.number < self._start
         }
         for handle, loaded in self._loaded:
             if handle.value is not loaded and loaded not in self._transient:
                 program.stores[loaded] = self._operand(handle)
-        program.grads_read = {leaf: given is not None for leaf, given in self._grad_inputs.items()}
+        inputs = self._grad_inputs.items()
+        program.grads_read = {leaf: given is not None for leaf, given in inputs if leaf.number < self._start}
+        program.updated = [leaf for leaf in program.updated if leaf.number < self._start]
         self._check_stores()
         # What stands in for an array refers to the tape: in a circle, its arrays would stay until the next collection.
         for held in (self.grads, self._storages, self._grad_inputs, self._loaded):
@@ -394,9 +406,9 @@ class Tape:
         return self._operand(leaf) if isinstance(leaf, Traced) else leaf
 
     def _check_stores(self) -> None:
-        changed = list(self.program.stores)
-        for target in changed:
-            for other in self.program.values:
+        used = {v.root for call in self.program.calls for v in call.operands} | self.program.kept()
+        for target in self.program.stores:
+            for other in used:
                 distinct = other is target or other in self._transient or other.kind != "storage"
                 if not distinct and overlap(target.source, other.source):
                     raise CaptureError(
@@ -409,6 +421,21 @@ def _concrete(leaf: Any) -> Any:
     if isinstance(leaf, slice):
         return slice(*(_concrete(part) for part in (leaf.start, leaf.stop, leaf.step)))
     return leaf.array if isinstance(leaf, Traced) else leaf
+
+
+def _refuse(function: Function, kwargs: dict[str, Any]) -> None:
+    """Raise for what a program cannot do."""
+    if function in _WRITING or getattr(function, "__name__", "") == "at":
+        raise CaptureError(
+            f"{function_name(function)} while tg.compile captured the function: it writes into an array in place. "
+            "Call it on a tensor, which is given a new value, or write array[index] = v"
+        )
+    if function in _OF_ANY_SHAPE or (function is table[getitem].function and _has_mask(kwargs["index"])):
+        raise CaptureError(
+            f"{function_name(function)} while tg.compile captured the function: the shape of its result depends on "
+            "the elements, and a program's shapes are fixed. Use np.where, which keeps the shape, or do this "
+            "outside of the compiled function"
+        )
 
 
 def _has_mask(index: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import threading
-import types
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar, overload
@@ -14,22 +14,27 @@ import numpy as np
 
 from tinygrad_np.checkpointing import checkpoint
 from tinygrad_np.compiler.capture import Tape
-from tinygrad_np.compiler.guards import Watch, is_library, is_set, named_globals
+from tinygrad_np.compiler.guards import Watch
 from tinygrad_np.compiler.inexact import prefers_one_thread, reordered
 from tinygrad_np.compiler.passes import optimised
-from tinygrad_np.compiler.program import Call, Program, Value
+from tinygrad_np.compiler.program import Program
+from tinygrad_np.compiler.repetition import Repetition
 from tinygrad_np.compiler.replay import Replay
 from tinygrad_np.core import Tensor
 from tinygrad_np.errors import CaptureError
 from tinygrad_np.graph import Leaf, Pick, capturing, recording
 from tinygrad_np.random import generator
 from tinygrad_np.signatures import function_name
-from tinygrad_np.trees import leaves, map_leaves, rebuild
+from tinygrad_np.trees import leaves, rebuild
 
 __all__ = ["Compiled", "compile"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+OFTEN = 32
+"""After how many captures of one function its user is warned."""
+
+_CAPTURES = threading.RLock()  # one at a time: what stands in for arrays is where other threads would find it too
 _RAISING = frozenset({"raise", "call"})  # what NumPy may be told to do upon an overflow or the like
 
 
@@ -54,8 +59,9 @@ def compile(fn: Callable[..., Any] | None = None, *, exact: bool = True) -> Any:
     ----------
     fn : callable
         Any function of Tensors and arrays: a forward pass, a gradient, a whole training step. What it reads besides its
-        arguments (parameters, the state of layers and optimisers, flags) is watched: if it is not as it was, the
-        function is captured anew.
+        arguments (parameters, the state of layers and optimisers, attributes, globals) is watched: if it is not as it
+        was, the function is captured anew. Arrays may be written to between calls. Not watched is what installed
+        libraries keep for themselves, and the world outside of the process: files, the clock.
     exact : bool
         False allows what changes the last bits of the results: BLAS adds a product to an array as it computes it, and
         multiples of two large arrays in one pass, the learning rate of a plain SGD step is multiplied into the factors
@@ -132,8 +138,12 @@ class Compiled:
             key = (_structure((args, kwargs)), *map(_kind, given), recording.get(), careful)
         with self._lock:
             entry = self._entries.get(key)
-            if entry is None or entry.stale():
-                entry = self._entries[key] = self._capture(args, kwargs, given, careful)
+            changed = "arguments of another kind" if entry is None else entry.changed()
+            if entry is None or changed is not None:
+                with _CAPTURES:
+                    entry = self._entries[key] = self._capture(args, kwargs, given, careful)
+                if self.captures == OFTEN:
+                    warnings.warn(_captured_often(function_name(self.fn), changed), stacklevel=2)
             self.program = entry.replay
             if entry.recorded:
                 return checkpoint(self.fn)(*args, **kwargs)
@@ -142,10 +152,10 @@ class Compiled:
 
     def _capture(self, args: Any, kwargs: Any, given: list[Any], careful: bool) -> _Entry:
         self.captures += 1
-        watch = Watch(self.fn)
+        watch = Watch(self.fn, given)
         state = generator().bit_generator.state
         try:
-            first, recorded = self._dry_run(args, kwargs, given, watch)
+            program, recorded = self._dry_run(args, kwargs, given, watch, Tape(watch.arrays))
             changed = watch.changed()
             if changed is not None:
                 raise CaptureError(
@@ -155,26 +165,24 @@ class Compiled:
             if recorded:
                 return _Entry(watch, None, {}, recorded=True)
             # Once more, with other random draws: whatever differs now would have been fixed for all replays.
-            second, _ = self._dry_run(args, kwargs, given, watch)
-            _check_same(first, second, function_name(self.fn))
+            repetition = Repetition(program, function_name(self.fn), watch.arrays)
+            self._dry_run(args, kwargs, given, watch, repetition)
         finally:
             generator().bit_generator.state = state
-        program = optimised(second) if self.exact else reordered(optimised(second))
+        grads_read = program.grads_read
+        program = optimised(program) if self.exact else reordered(optimised(program))
         alone = not self.exact and prefers_one_thread(program)
         replay = Replay(program, one_thread=alone, careful=careful)
-        return _Entry(watch, replay, second.grads_read, recorded=False)
+        return _Entry(watch, replay, grads_read, recorded=False)
 
-    def _dry_run(self, args: Any, kwargs: Any, given: list[Any], watch: Watch) -> tuple[Program, bool]:
+    def _dry_run(self, args: Any, kwargs: Any, given: list[Any], watch: Watch, tape: Tape) -> tuple[Program, bool]:
         """Run the function on stand-ins, which leaves everything outside of it as it was."""
-        tape = Tape(watch.arrays)
         stand_ins = [_stand_in(tape, position, x) for position, x in enumerate(given)]
         args, kwargs = rebuild((args, kwargs), stand_ins)
         token = capturing.set(tape)
         try:
-            with _read_only(watch.arrays), _no_printing():
-                on_tape = _OnTape(tape)
-                output = on_tape.function(self.fn)(*args, **kwargs)
-                on_tape.check()
+            with watch.replaced(tape.storage), _read_only(watch.arrays), _no_printing():
+                output = self.fn(*args, **kwargs)
                 recorded = any(_is_recorded(t) for t in leaves(output))
                 program = tape.finish(output)
         finally:
@@ -191,10 +199,20 @@ class _Entry:
         self.grads_read = grads_read
         self.recorded = recorded  # the result is part of a graph, which only the function itself can make
 
-    def stale(self) -> bool:
-        if self.watch.changed() is not None:
-            return True
-        return any((leaf.grad is not None) != there for leaf, there in self.grads_read.items())
+    def changed(self) -> str | None:
+        """What is not as it was, or None."""
+        for leaf, there in self.grads_read.items():
+            if (leaf.grad is not None) != there:
+                return f"whether a leaf of shape {leaf.shape} has a gradient"
+        return self.watch.changed()
+
+
+def _captured_often(name: str, changed: str | None) -> str:
+    return (
+        f"tg.compile: {name} was captured {OFTEN} times, and each takes longer than a call of the function itself. "
+        f"This time the reason was: {changed}. Have numbers that change from call to call in arrays, as in "
+        "np.asarray(x), and write to arrays and tensors in place"
+    )
 
 
 def _structure(tree: Any) -> Any:
@@ -256,56 +274,6 @@ def _is_recorded(leaf: Any) -> bool:
     return call is not None and call.inputs is not None
 
 
-class _OnTape:
-    """A function with the plain arrays that it, or a function that it uses, closes over or names as globals on a tape.
-
-    The user's function is left as it is: what runs is a copy of it with other cells and other globals.
-    """
-
-    def __init__(self, tape: Tape) -> None:
-        self.tape = tape
-        self._copies: dict[int, Any] = {}
-        self._placed: list[tuple[Callable[[], Any], Any, str]] = []
-
-    def function(self, fn: Any) -> Any:
-        """The copy, or the function itself if there are no such arrays."""
-        if not isinstance(fn, types.FunctionType) or is_library(fn.__module__):
-            return fn
-        if id(fn) not in self._copies:
-            self._copies[id(fn)] = fn  # for a function that uses itself
-            self._copies[id(fn)] = self._copy(fn)
-        return self._copies[id(fn)]
-
-    def _copy(self, fn: types.FunctionType) -> types.FunctionType:
-        old = fn.__closure__ or ()
-        cells = list(old)
-        for i, (name, cell) in enumerate(zip(fn.__code__.co_freevars, cells, strict=True)):
-            if is_set(cell) and (put := self._stand_in(cell.cell_contents)) is not cell.cell_contents:
-                cells[i] = types.CellType(put)
-                self._placed.append((functools.partial(getattr, cells[i], "cell_contents"), put, name))
-        names = {name: fn.__globals__[name] for name in named_globals(fn)}
-        changed = {name: put for name, thing in names.items() if (put := self._stand_in(thing)) is not thing}
-        if not changed and all(new is cell for new, cell in zip(cells, old, strict=True)):
-            return fn
-        namespace = {**fn.__globals__, **changed} if changed else fn.__globals__
-        self._placed += [(functools.partial(namespace.get, name), put, name) for name, put in changed.items()]
-        copy = types.FunctionType(fn.__code__, namespace, fn.__name__, fn.__defaults__, tuple(cells))
-        copy.__kwdefaults__ = fn.__kwdefaults__
-        return copy
-
-    def _stand_in(self, thing: Any) -> Any:
-        return self.tape.storage(thing) if isinstance(thing, np.ndarray) else self.function(thing)
-
-    def check(self) -> None:
-        """Raise if the function has given one of those names to something else."""
-        for read, put, name in self._placed:
-            if read() is not put:
-                raise CaptureError(
-                    f"the function gives the name {name}, which is outside of it, to another array: a replay would "
-                    "not. Keep it in a tensor and update that, or return it"
-                )
-
-
 @contextmanager
 def _read_only(arrays: list[np.ndarray[Any, Any]]) -> Iterator[None]:
     """Let nobody write to arrays behind the tape's back."""
@@ -348,36 +316,3 @@ def _no_printing() -> Iterator[None]:
         yield
     finally:
         sys.stdout = before
-
-
-def _check_same(first: Program, second: Program, name: str) -> None:
-    """Raise unless two captures of one function made the same program."""
-    for ours, theirs in zip(first.calls, second.calls, strict=False):
-        same = ours.function == theirs.function  # np.add.reduce is a new object each time
-        if not same or (_numbered(ours) != _numbered(theirs) and str(ours) != str(theirs)):
-            raise CaptureError(_differs(name, f"the call {ours} was {theirs} the second time"))
-    if len(first.calls) != len(second.calls) or len(first.values) != len(second.values):
-        raise CaptureError(_differs(name, f"{len(first.calls)} calls were {len(second.calls)} the second time"))
-    for a, b in zip(first.values, second.values, strict=True):
-        if a.kind == "constant" and _bytes(a.source) != _bytes(b.source):
-            raise CaptureError(_differs(name, f"a constant of {a.dtype}{a.shape} has other elements the second time"))
-
-
-def _numbered(call: Call) -> Any:
-    """A call with a number for each value that it reads, and the kind of each that it makes; cheaper than its text."""
-    made = call.dtype, [(value.number, value.shape, value.dtype) for value in call.results]
-    if call.flat:
-        return [x.number if x.__class__ is Value else (type(x), repr(x)) for x in call.args], made
-    read = map_leaves(lambda x: x.number if isinstance(x, Value) else (type(x), repr(x)), (call.args, call.kwargs))
-    return read, made
-
-
-def _differs(name: str, what: str) -> str:
-    return (
-        f"tg.compile: {name} did not do the same when it was run twice on the same arguments ({what}): a replay would "
-        "repeat one of them for ever. Draw random numbers with tg.random inside of it, and pass in what else changes"
-    )
-
-
-def _bytes(array: Any) -> bytes:
-    return np.asarray(array).tobytes()

@@ -1,39 +1,106 @@
 """What a captured function depends on besides its arguments, and whether that is still as it was at capture.
 
 A program is right as long as the Python state that the function reads is the same: the parameters are the same arrays,
-a layer is in training mode, a flag is set. `Watch` finds that state from the function itself (what it closes over, the
-globals that it names, the attributes of the objects found there) and remembers it.
+a layer is in training mode, a flag is set. `Watch` finds that state from the code, and remembers it. It starts from
+what the function closes over, the globals that it names, and the objects among its arguments. Of the objects, classes
+and modules found there it goes on to the attributes that are named in any of the code that it came by; of containers,
+to the items. What belongs to an installed library is not followed.
+
+The elements of plain arrays may change between runs. So while the function is captured, each such array is replaced,
+where it was found, by what stands in for it.
 """
 
 from __future__ import annotations
 
+import copy
+import dis
 import functools
+import operator
+import os
 import sys
 import types
-from collections.abc import Callable, Iterator
-from operator import getitem, length_hint
-from typing import Any
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinygrad_np.core import Tensor
+from tinygrad_np.errors import CaptureError
 
-__all__ = ["Watch", "is_library", "is_set", "named_globals"]
+__all__ = ["Watch"]
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
-_LARGEST = 1000  # longer lists and dicts are data: only that they are the same object is watched
+_CONTAINERS = (dict, list, tuple, deque)
+_SETS = (set, frozenset)
+_BUFFERS = (bytearray, array)
+_OPAQUE = (types.BuiltinFunctionType, np.ufunc, np.generic)
+# Classes of the standard library whose instances hold what the user gave them.
+_OPEN = frozenset(
+    {"types.SimpleNamespace", "argparse.Namespace", "functools._lru_cache_wrapper", "functools.cached_property"}
+    | {"collections.UserDict", "collections.UserList", "collections.ChainMap"}
+)
+_LARGEST = 1000  # of longer lists and dicts the items are watched, but not what is in those
+
+# With these, code gets at attributes that it does not name.
+_BY_ANY_NAME = frozenset({"getattr", "vars", "__dict__", "attrgetter", "methodcaller", "asdict", "astuple", "fields"})
+_MATCH_CLASS = dis.opmap["MATCH_CLASS"]  # what it matches with is no name of the code either
+_ENVIRONMENT = frozenset({"environ", "getenv"})
+_CONSTRUCTORS = frozenset({"__init__", "__new__", "__post_init__"})
+# Special methods that are not called in the course of a computation.
+_ASIDE = _CONSTRUCTORS | {"__init_subclass__", "__del__", "__repr__", "__str__", "__reduce__", "__getstate__"}
+
+_Get = Callable[[Any, Any], Any]
+_Put = Callable[[Any, Any, Any], None]
+
+
+class _Holder(NamedTuple):
+    """Something with attributes, of which those are watched that the code names."""
+
+    name: str
+    attributes: Mapping[str, Any]
+    thing: Any  # what get and put are called with
+    get: _Get = operator.getitem
+    put: _Put = operator.setitem
+    always: frozenset[str] = frozenset()  # what is watched though nobody names it
+    by_any_name: bool = False  # whether the code may get at all of them
 
 
 class Watch:
-    """The Python state that a function reads, as it was when this was made."""
+    """The Python state that a function reads, as it was when this was made.
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    Parameters
+    ----------
+    function : callable
+        What will be captured.
+    arguments : iterable
+        What it will be called with: the state of those that are no arrays is watched too.
+
+    Attributes
+    ----------
+    arrays : list of ndarray
+        All arrays that were found.
+    """
+
+    def __init__(self, function: Callable[..., Any], arguments: Iterable[Any] = ()) -> None:
         self.arrays: list[np.ndarray[Any, Any]] = []
         # What to call with which two arguments, what it returned, and the name for that.
-        self._entries: list[tuple[Callable[[Any, Any], Any], Any, Any, Any, str]] = []
+        self._entries: list[tuple[_Get, Any, Any, Any, str]] = []
+        # Where plain arrays, or tuples with such, were found: also what to call to put something else there.
+        self._places: list[tuple[_Get, _Put, Any, Any, Any, str]] = []
+        self._replaces = True  # whether arrays that are found are to be replaced
         self._seen: set[int] = set()
         self._alive: list[Any] = []
+        self._named: set[str] = set()  # by the code of all functions that were found
+        self._holders: list[_Holder] = []
+        self._classes: set[tuple[int, bool]] = set()
         self._walk(function, getattr(function, "__name__", "the function"))
+        for position, argument in enumerate(arguments):
+            if not isinstance(argument, (np.ndarray, Tensor)):
+                self._walk(argument, f"argument {position}")
+        self._walk_attributes()
 
     def changed(self) -> str | None:
         """The name of something that is not as it was, or None."""
@@ -42,17 +109,45 @@ class Watch:
                 now = get(thing, key)
             except (KeyError, IndexError, AttributeError, ValueError):
                 return name
-            if now is not known and not (isinstance(known, _PLAIN) and type(now) is type(known) and now == known):
+            if now is not known and not (type(now) is type(known) and isinstance(known, _PLAIN) and _equal(now, known)):
                 return name
         return None
 
-    def _watch(self, get: Callable[[Any, Any], Any], thing: Any, key: Any, name: str) -> None:
+    @contextmanager
+    def replaced(self, stand_in: Callable[[np.ndarray[Any, Any]], Any]) -> Iterator[None]:
+        """Put something in the place of each plain array for a while.
+
+        Raises
+        ------
+        CaptureError
+            In the end, if another array is there by then.
+        """
+        placed = []
+        try:
+            for get, put, thing, key, known, name in self._places:
+                standing = _with_stand_ins(known, stand_in)
+                placed.append((get, put, thing, key, known, standing, name))
+                put(thing, key, standing)
+            yield
+            for get, _, thing, key, _, standing, name in placed:
+                if get(thing, key) is not standing:
+                    raise CaptureError(
+                        f"the function gives the name {name}, which is outside of it, to another array: a replay would "
+                        "not. Keep it in a tensor and update that, or return it"
+                    )
+        finally:
+            for _, put, thing, key, known, _, _ in reversed(placed):
+                put(thing, key, known)
+
+    def _watch(self, get: _Get, put: _Put, thing: Any, key: Any, name: str) -> None:
         value = get(thing, key)
         self._entries.append((get, thing, key, value, name))
+        if self._replaces and _holds_arrays(value):
+            self._places.append((get, put, thing, key, value, name))
         self._walk(value, name)
 
     def _watch_length(self, container: Any, name: str) -> None:
-        self._entries.append((length_hint, container, 0, len(container), name))
+        self._entries.append((operator.length_hint, container, 0, len(container), name))
 
     def _walk(self, thing: Any, name: str) -> None:
         if isinstance(thing, _PLAIN) or id(thing) in self._seen:
@@ -62,77 +157,215 @@ class Watch:
         if isinstance(thing, np.ndarray):
             self.arrays.append(thing)
         elif isinstance(thing, Tensor):
-            self._watch(getattr, thing, "_value", f"{name}.data")
+            self._entries.append((getattr, thing, "_value", thing._value, f"{name}.data"))
+            self._walk(thing._value, name)
         elif isinstance(thing, functools.partial):
-            for part, label in ((thing.func, "func"), (thing.args, "args"), (thing.keywords, "keywords")):
-                self._walk(part, f"{name}.{label}")
+            self._walk(thing.func, name)
+            self._watch(getattr, _put_arguments, thing, "args", f"the arguments of {name}")
+            self._walk(thing.keywords, f"the arguments of {name}")
         elif isinstance(thing, types.MethodType):
-            self._walk(thing.__self__, name)
-            self._walk(thing.__func__, name)
+            self._walk_all((thing.__self__, thing.__func__), name)
         elif isinstance(thing, types.FunctionType):
             self._walk_function(thing, name)
-        elif isinstance(thing, dict | list | tuple):
+        elif isinstance(thing, (staticmethod, classmethod)):
+            self._walk(thing.__func__, name)
+        elif isinstance(thing, property):
+            self._walk_all((thing.fget, thing.fset), name)
+        elif isinstance(thing, _CONTAINERS):
             self._walk_container(thing, name)
-        elif not isinstance(thing, type | types.ModuleType | types.BuiltinFunctionType | np.ufunc | np.generic):
+        elif isinstance(thing, _SETS + _BUFFERS):
+            self._entries.append((operator.eq, thing, copy.copy(thing), True, name))
+            self._walk_all(thing if isinstance(thing, _SETS) else (), name)
+        elif isinstance(thing, types.ModuleType):
+            if not _is_library(thing.__name__):
+                self._holders.append(_Holder(thing.__name__, vars(thing), vars(thing)))
+        elif isinstance(thing, type):
+            self._walk_class(thing, made=True)
+        elif not isinstance(thing, _OPAQUE):
             self._walk_object(thing, name)
 
+    def _walk_all(self, things: Iterable[Any], name: str) -> None:
+        for thing in things:
+            self._walk(thing, name)
+
     def _walk_function(self, function: types.FunctionType, name: str) -> None:
-        if is_library(function.__module__):
+        cells = [(n, c) for n, c in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)]
+        cells = [(variable, cell) for variable, cell in cells if _is_set(cell)]
+        names = function.__globals__
+        if _is_library(names.get("__name__")):  # such as what a decorator returns: only what it calls matters
+            self._walk_all([cell.cell_contents for _, cell in cells if callable(cell.cell_contents)], name)
             return
-        for variable, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-            if is_set(cell):
-                self._watch(getattr, cell, "cell_contents", variable)
-        for variable in named_globals(function):
-            self._watch(getitem, function.__globals__, variable, variable)
-        for default in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
-            self._walk(default, f"a default of {name}")
+        for variable, cell in cells:
+            self._watch(getattr, setattr, cell, "cell_contents", variable)
+        for variable in _names(function.__code__):
+            self._named.add(variable)
+            if variable in names:
+                self._watch(operator.getitem, operator.setitem, names, variable, variable)
+            else:
+                self._walk(sys.modules.get(variable), variable)  # which the function may import
+        if function.__defaults__:
+            self._watch(getattr, setattr, function, "__defaults__", f"the defaults of {name}")
+        self._walk(function.__kwdefaults__, f"the defaults of {name}")
+        self._walk(vars(function), f"the attributes of {name}")
 
     def _walk_container(self, container: Any, name: str) -> None:
-        if len(container) > _LARGEST:
-            return
         if isinstance(container, tuple):  # it cannot change itself, though what is in it can
             for i, item in enumerate(container):
                 self._walk(item, f"{name}[{i}]")
-            return
-        self._watch_length(container, f"len({name})")
-        keys = container if isinstance(container, dict) else range(len(container))
-        for key in list(keys):
-            self._watch(getitem, container, key, f"{name}[{key!r}]")
+        elif len(container) > _LARGEST:
+            self._entries.append((_has_items, container, _items(container), True, f"the items of {name}"))
+        else:
+            self._watch_length(container, f"len({name})")
+            for key in list(container) if isinstance(container, dict) else range(len(container)):
+                self._watch(operator.getitem, operator.setitem, container, key, f"{name}[{key!r}]")
+        self._walk_object(container, name)  # of a class of the user's
+
+    def _walk_class(self, kind: type, *, made: bool = False) -> None:
+        """Watch the attributes of a class, and of those that it inherits from; also how instances are made of it."""
+        for owner in kind.__mro__:
+            if _is_library(owner.__module__) or (id(owner), made) in self._classes:
+                continue
+            self._classes.add((id(owner), made))
+            self._alive.append(owner)
+            always = frozenset(name for name in vars(owner) if _is_called(owner, name, made))
+            self._holders.append(
+                _Holder(owner.__name__, vars(owner), vars(owner), put=_put_on_class(owner), always=always)
+            )
 
     def _walk_object(self, thing: Any, name: str) -> None:
-        module = type(thing).__module__
-        if module == "tinygrad_np.compiler.compile":  # its own state changes with every capture
+        kind = type(thing)
+        if kind.__module__ == "tinygrad_np.compiler.compile":  # its own state changes with every capture
             self._walk(thing.fn, name)
             return
-        if is_library(module) and not module.startswith("tinygrad_np"):
+        # The attributes of these are named by code that is not looked at.
+        whole = any(f"{k.__module__}.{k.__qualname__}" in _OPEN or _is_ours(k.__module__) for k in kind.__mro__)
+        if _is_standard(kind.__module__) and not whole:
             return
-        call = vars(type(thing)).get("__call__")
-        if isinstance(call, types.FunctionType):
-            self._walk(call, name)
+        self._walk_class(kind)
         attributes = getattr(thing, "__dict__", None)
         if isinstance(attributes, dict):
             self._watch_length(attributes, f"the attributes of {name}")
-            for key in list(attributes):
-                self._watch(getitem, attributes, key, f"{name}.{key}")
+            if whole:
+                # Optimisers have something stand in for their arrays themselves.
+                before, self._replaces = self._replaces, self._replaces and not hasattr(kind, "_on_tape")
+                for key in list(attributes):
+                    self._watch(operator.getitem, operator.setitem, attributes, key, f"{name}.{key}")
+                self._replaces = before
+            else:
+                self._holders.append(_Holder(name, attributes, attributes, by_any_name=True))
+        slots = {n: v for owner in kind.__mro__ for n, v in vars(owner).items() if isinstance(v, _SLOT)}
+        if slots and not whole:
+            self._holders.append(_Holder(name, slots, thing, _slot, object.__setattr__, by_any_name=True))
+
+    def _walk_attributes(self) -> None:
+        """Watch the attributes that are named, which leads to more code, which names others, and so on."""
+        done: set[tuple[int, str]] = set()
+        known = None
+        while known != (known := (len(self._holders), len(self._named))):
+            any_name = not self._named.isdisjoint(_BY_ANY_NAME)
+            for number, holder in enumerate(list(self._holders)):
+                every = holder.by_any_name and any_name
+                for name in sorted(holder.attributes if every else self._named | holder.always):
+                    if name in holder.attributes and (number, name) not in done:
+                        done.add((number, name))
+                        self._watch(holder.get, holder.put, holder.thing, name, f"{holder.name}.{name}")
+        if not self._named.isdisjoint(_ENVIRONMENT):
+            self._entries.append((operator.eq, os.environ, dict(os.environ), True, "os.environ"))
 
 
-def named_globals(function: types.FunctionType) -> Iterator[str]:
-    """The globals that a function's code, and the code of functions defined in it, names."""
-    codes = [function.__code__]
-    found: dict[str, None] = {}
-    for code in codes:  # grows as it goes
-        codes += [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
-        found.update(dict.fromkeys(name for name in code.co_names if name in function.__globals__))
-    return iter(found)
+def _is_called(owner: type, name: str, made: bool) -> bool:
+    """Whether Python or a library calls this method, though nobody names it."""
+    if not isinstance(vars(owner)[name], types.FunctionType) or name in _ASIDE:
+        return made and name in _CONSTRUCTORS
+    if name.startswith("__"):
+        return True
+    inherited = [base for base in owner.__mro__[1:] if _is_library(base.__module__) and base is not object]
+    return any(hasattr(base, name) or name in _names_in_class(base) for base in inherited)
 
 
-def is_library(module: str | None) -> bool:
-    """Whether a function belongs to an installed library, whose state is not the user's."""
+@functools.cache
+def _names_in_class(kind: type) -> frozenset[str]:
+    functions = [value for value in vars(kind).values() if isinstance(value, types.FunctionType)]
+    return frozenset(name for function in functions for name in _names(function.__code__))
+
+
+_SLOT = types.MemberDescriptorType
+_UNSET = object()
+
+
+def _slot(thing: Any, name: str) -> Any:
+    try:
+        return object.__getattribute__(thing, name)
+    except AttributeError:
+        return _UNSET
+
+
+def _put_on_class(owner: type) -> _Put:
+    return lambda _, key, value: setattr(owner, key, value)
+
+
+def _put_arguments(partial: Any, _: str, args: tuple[Any, ...]) -> None:
+    partial.__setstate__((partial.func, args, partial.keywords, vars(partial)))
+
+
+def _items(container: Any) -> list[Any]:
+    return [*container.keys(), *container.values()] if isinstance(container, dict) else list(container)
+
+
+def _has_items(container: Any, items: list[Any]) -> bool:
+    now = _items(container)
+    return len(now) == len(items) and all(map(operator.is_, now, items))
+
+
+def _equal(now: Any, known: Any) -> bool:
+    """Whether two plain values of one type are the same; 0.0 and -0.0 are equal, but not the same."""
+    return bool(now == known and (now or repr(now) == repr(known)))
+
+
+def _holds_arrays(value: Any) -> bool:
+    return isinstance(value, np.ndarray) or (isinstance(value, tuple) and any(map(_holds_arrays, value)))
+
+
+def _with_stand_ins(value: Any, stand_in: Callable[[Any], Any]) -> Any:
+    if isinstance(value, np.ndarray):
+        return stand_in(value)
+    if not _holds_arrays(value):
+        return value
+    items = [_with_stand_ins(item, stand_in) for item in value]
+    return value._make(items) if hasattr(value, "_make") else tuple(items)
+
+
+def _names(code: types.CodeType) -> list[str]:
+    """The globals and attributes that a function's code, and the code of functions defined in it, names."""
+    codes, found = [code], dict[str, None]()
+    for part in codes:  # grows as it goes
+        codes += [constant for constant in part.co_consts if isinstance(constant, types.CodeType)]
+        found.update(dict.fromkeys(part.co_names))
+        if _MATCH_CLASS in part.co_code[::2]:
+            found["getattr"] = None
+    return list(found)
+
+
+def _is_ours(module: str) -> bool:
+    return module.startswith("tinygrad_np.")
+
+
+@functools.cache
+def _is_standard(module: str | None) -> bool:
+    """Whether this is a module of Python, of NumPy or of ours."""
     top = (module or "").partition(".")[0]
     return top in ("tinygrad_np", "numpy") or top in sys.stdlib_module_names - {"__main__"}
 
 
-def is_set(cell: Any) -> bool:
+@functools.cache
+def _is_library(module: str | None) -> bool:
+    """Whether a module is of Python or installed, so that its state is not the user's."""
+    top = (module or "").partition(".")[0]
+    file = getattr(sys.modules.get(top), "__file__", None) or ""
+    return _is_standard(module) or "site-packages" in file or "dist-packages" in file
+
+
+def _is_set(cell: Any) -> bool:
     """Whether a cell of a closure has contents yet."""
     try:
         cell.cell_contents  # noqa: B018

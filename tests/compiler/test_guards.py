@@ -1,0 +1,450 @@
+"""Whatever a function reads besides its arguments, and wherever that is: a change of it is seen by the next call.
+
+Each case is a function and a change. Between two calls the change is made, and the compiled function must go on as the
+function itself does. Where only the elements of arrays change, it is not even captured again.
+"""
+
+import argparse
+import array
+import collections
+import dataclasses
+import functools
+import operator
+import os
+import sys
+import threading
+import types
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_np as tg
+from tinygrad_np import nn
+from tinygrad_np.compiler import Compiled
+from tinygrad_np.compiler.compile import OFTEN
+from tinygrad_np.errors import CaptureError
+
+X = np.arange(1.0, 4.0)
+Case = tuple[Callable[[Any], Any], Callable[[], Any]]
+
+SCALE = [1.0]  # what functions and methods read as a global
+TABLE = np.ones(3)
+NAME = "number"
+
+
+class Box:
+    """Has one of everything."""
+
+    shared = 1.0
+    shared_array = np.ones(3)
+
+    def __init__(self) -> None:
+        self.number = 1.0
+        self.array = np.ones(3)
+        self.items = [1.0]
+        self.pair = (np.ones(3), "b")
+        self.losses: list[float] = []  # which no function here names
+
+    @property
+    def doubled(self) -> float:
+        return self.number * 2
+
+    @classmethod
+    def by_class(cls, x: Any) -> Any:
+        return x * cls.shared
+
+    @staticmethod
+    def by_global(x: Any) -> Any:
+        return x * SCALE[0]
+
+    def method(self, x: Any) -> Any:
+        return x * SCALE[0] + TABLE * 2
+
+    def __call__(self, x: Any) -> Any:
+        return x * SCALE[0]
+
+    def __getitem__(self, index: int) -> float:
+        return SCALE[index]
+
+    def fit(self) -> None:
+        self.losses.append(1.0)
+
+
+class Heir(Box):
+    pass
+
+
+class Slotted:
+    __slots__ = ("array", "number")
+
+    def __init__(self) -> None:
+        self.number = 1.0
+        self.array = np.ones(3)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Frozen:
+    inside: dict[str, float]
+    array: np.ndarray
+
+
+class Delegating:
+    def __init__(self) -> None:
+        self.target = Box()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.target, name)
+
+
+class Module(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.mean, self.variance = np.ones(3), np.ones(3)
+
+    def forward(self, x: Any) -> Any:
+        return (x - self.mean) / np.sqrt(self.variance + 1e-5) * SCALE[0]
+
+
+def doubling(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    @functools.wraps(function)
+    def doubled(x: Any) -> Any:
+        return function(x) * 2
+
+    return doubled
+
+
+def with_scale(x: Any) -> Any:
+    return x * SCALE[0]
+
+
+def with_default(x: Any, factor: Any = TABLE, *, options: Any = SCALE) -> Any:
+    return x * (factor + 1) * options[0]
+
+
+def counted(x: Any) -> Any:
+    return x * counted.factor  # type: ignore[attr-defined]
+
+
+def with_import(x: Any) -> Any:
+    import helpers  # type: ignore[import-not-found]
+
+    return helpers.scaled(x)
+
+
+@functools.cache
+def cached_array() -> np.ndarray:
+    return np.ones(3)
+
+
+def set_on(thing: Any, name: str) -> Callable[[], None]:
+    """A change: another number under this name."""
+    return lambda: setattr(thing, name, getattr(thing, name) + 1)
+
+
+def add_to(array: np.ndarray) -> Callable[[], Any]:
+    """A change: other elements in the same array."""
+    return lambda: np.add(array, 1, out=array)
+
+
+def add_to_item(container: Any, key: Any) -> Callable[[], Any]:
+    return lambda: operator.setitem(container, key, container[key] + 1)
+
+
+def matched(box: Any, x: Any) -> Any:
+    match box:
+        case Box(number=n):
+            return x * n
+
+
+def module(**names: Any) -> types.ModuleType:
+    made = types.ModuleType("helpers")
+    exec("def scaled(x):\n    return x * scale + table * 2", vars(made))
+    vars(made).update(names)
+    sys.modules["helpers"] = made
+    return made
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was() -> Iterator[None]:
+    reset()
+    yield
+    reset()
+
+
+def reset() -> None:
+    SCALE[0] = Box.shared = 1.0
+    for table in (TABLE, Box.shared_array, cached_array()):
+        table[:] = 1
+    sys.modules.pop("helpers", None)
+    os.environ["FACTOR"] = "1"
+
+
+def of(thing: Any, function: Callable[[Any, Any], Any], change: Callable[[Any], Callable[[], Any]]) -> Case:
+    """A case about an object."""
+    return (lambda x: function(thing, x)), change(thing)
+
+
+PYTHON_STATE: dict[str, Callable[[], Case]] = {
+    "attribute": lambda: of(Box(), lambda b, x: x * b.number, lambda b: set_on(b, "number")),
+    "attribute_by_getattr": lambda: of(Box(), lambda b, x: x * getattr(b, NAME), lambda b: set_on(b, "number")),
+    "attribute_by_vars": lambda: of(Box(), lambda b, x: x * vars(b)["number"], lambda b: set_on(b, "number")),
+    "attribute_by_a_pattern": lambda: of(Box(), matched, lambda b: set_on(b, "number")),
+    "attribute_of_another": lambda: of(Delegating(), lambda d, x: x * d.number, lambda d: set_on(d.target, "number")),
+    "property": lambda: of(Box(), lambda b, x: x * b.doubled, lambda b: set_on(b, "number")),
+    "slot": lambda: of(Slotted(), lambda s, x: x * s.number, lambda s: set_on(s, "number")),
+    "frozen": lambda: of(Frozen({"a": 1.0}, X), lambda f, x: x * f.inside["a"], lambda f: add_to_item(f.inside, "a")),
+    "class": lambda: of(Box, lambda kind, x: x * kind.shared, lambda kind: set_on(kind, "shared")),
+    "class_of_an_instance": lambda: of(Box(), lambda b, x: x * b.shared, lambda _: set_on(Box, "shared")),
+    "class_inherited_from": lambda: of(Heir(), lambda b, x: x * b.shared, lambda _: set_on(Box, "shared")),
+    "class_method": lambda: of(Box, lambda kind, x: kind.by_class(x), lambda kind: set_on(kind, "shared")),
+    "namespace": lambda: of(types.SimpleNamespace(n=1.0), lambda s, x: x * s.n, lambda s: set_on(s, "n")),
+    "parsed_arguments": lambda: of(argparse.Namespace(n=1.0), lambda s, x: x * s.n, lambda s: set_on(s, "n")),
+    "module": lambda: of(module(scale=1.0, table=X), lambda m, x: m.scaled(x), lambda m: set_on(m, "scale")),
+    "module_imported_in_the_function": lambda: (with_import, set_on(module(scale=1.0, table=X), "scale")),
+    "global_of_a_method": lambda: of(Box(), lambda b, x: b.method(x), lambda _: add_to_item(SCALE, 0)),
+    "global_of_a_special_method": lambda: of(Box(), lambda b, x: x * b[0], lambda _: add_to_item(SCALE, 0)),
+    "global_of_a_static_method": lambda: of(Box(), lambda b, x: b.by_global(x), lambda _: add_to_item(SCALE, 0)),
+    "global_of_a_callable": lambda: (Box(), add_to_item(SCALE, 0)),
+    "global_of_a_made_object": lambda: (lambda x: Box().method(x), add_to_item(SCALE, 0)),
+    "global_of_a_forward": lambda: of(Module(), lambda m, x: m(x), lambda _: add_to_item(SCALE, 0)),
+    "global_under_a_decorator": lambda: (doubling(with_scale), add_to_item(SCALE, 0)),
+    "global_under_no_grad": lambda: (tg.no_grad()(with_scale), add_to_item(SCALE, 0)),
+    "global_under_a_checkpoint": lambda: (tg.checkpoint(with_scale), add_to_item(SCALE, 0)),
+    "global_under_a_compile": lambda: (tg.compile(with_scale), add_to_item(SCALE, 0)),
+    "keyword_default": lambda: (with_default, add_to_item(SCALE, 0)),
+    "attribute_of_a_function": lambda: (setattr(counted, "factor", 1.0) or counted, set_on(counted, "factor")),
+    "partial": lambda: of({"a": 1.0}, functools.partial(lambda d, x: x * d["a"]), lambda d: add_to_item(d, "a")),
+    "list": lambda: of([1.0], lambda v, x: x * v[0], lambda v: add_to_item(v, 0)),
+    "long_list": lambda: of([1.0] * 2000, lambda v, x: x * v[7], lambda v: add_to_item(v, 7)),
+    "long_dict": lambda: of(dict.fromkeys(range(2000), 1.0), lambda v, x: x * v[7], lambda v: add_to_item(v, 7)),
+    "deque": lambda: of(collections.deque([1.0]), lambda v, x: x * v[0], lambda v: add_to_item(v, 0)),
+    "counter": lambda: of(collections.Counter("a"), lambda v, x: x * v["a"], lambda v: add_to_item(v, "a")),
+    "user_dict": lambda: of(collections.UserDict(a=1.0), lambda v, x: x * v["a"], lambda v: add_to_item(v, "a")),
+    "set": lambda: of({0}, lambda v, x: x * len(v), lambda v: lambda: v.add(len(v))),
+    "bytes": lambda: of(bytearray(b"a"), lambda v, x: x * v[0], lambda v: add_to_item(v, 0)),
+    "array_module": lambda: of(array.array("d", [1.0]), lambda v, x: x * v[0], lambda v: add_to_item(v, 0)),
+    "negative_zero": lambda: of([0.0], lambda v, x: np.copysign(x, v[0]), lambda v: lambda: v.append(-v.pop())),
+    "environment": lambda: (
+        lambda x: x * float(os.environ["FACTOR"]),
+        lambda: os.environ.update(FACTOR=str(float(os.environ["FACTOR"]) + 1)),
+    ),
+}
+
+ELEMENTS: dict[str, Callable[[], Case]] = {
+    "attribute": lambda: of(Box(), lambda b, x: x * (b.array * 2), lambda b: add_to(b.array)),
+    "slot": lambda: of(Slotted(), lambda s, x: x * (s.array * 2), lambda s: add_to(s.array)),
+    "frozen": lambda: of(Frozen({}, np.ones(3)), lambda f, x: x * (f.array * 2), lambda f: add_to(f.array)),
+    "tuple": lambda: of(Box(), lambda b, x: x * (b.pair[0] * 2), lambda b: add_to(b.pair[0])),
+    "class": lambda: of(Box, lambda b, x: x * (b.shared_array * 2), lambda b: add_to(b.shared_array)),
+    "list": lambda: of([np.ones(3)], lambda v, x: x * (v[0] * 2), lambda v: add_to(v[0])),
+    "dict": lambda: of({"a": np.ones(3)}, lambda v, x: x * (v["a"] * 2), lambda v: add_to(v["a"])),
+    "nested": lambda: of([{"a": (np.ones(3),)}], lambda v, x: x * (v[0]["a"][0] * 2), lambda v: add_to(v[0]["a"][0])),
+    "long_list": lambda: of([np.ones(3)] * 2000, lambda v, x: x * v[0], lambda v: add_to(v[0])),
+    "module": lambda: of(module(scale=1.0, table=np.ones(3)), lambda m, x: m.scaled(x), lambda m: add_to(m.table)),
+    "global_of_a_method": lambda: of(Box(), lambda b, x: b.method(x), lambda _: add_to(TABLE)),
+    "default": lambda: (with_default, add_to(TABLE)),
+    "partial": lambda: (lambda w: (functools.partial(lambda w, x: x * (w * 2), w), add_to(w)))(np.ones(3)),
+    "layer": lambda: of(Module(), lambda m, x: m(x), lambda m: add_to(m.variance)),
+    "cache": lambda: (lambda x: x * cached_array(), add_to(cached_array())),
+    "part_of_a_cache": lambda: (lambda x: x[:2] * cached_array()[1:], add_to(cached_array())),
+    "indices": lambda: of(np.array([0, 1]), lambda i, x: TABLE[i[:1]] * x, lambda i: lambda: TABLE.__setitem__(0, 7.0)),
+}
+
+
+@pytest.mark.parametrize("name", PYTHON_STATE)
+def test_python_state_is_watched(name: str) -> None:
+    assert assert_goes_on(PYTHON_STATE[name]).captures == 3
+
+
+@pytest.mark.parametrize("name", ELEMENTS)
+def test_elements_of_arrays_are_read_on_every_call(name: str) -> None:
+    assert assert_goes_on(ELEMENTS[name]).captures == 1
+
+
+def assert_goes_on(make: Callable[[], Case]) -> Compiled:
+    """The compiled function does what the function itself does, with the change between its calls."""
+    eager = called_with_changes(lambda function: function, make)[0]
+    found, compiled = called_with_changes(tg.compile, make)
+    np.testing.assert_array_equal(found, eager)
+    assert not np.array_equal(eager[0], eager[1]), "the change should make a difference"
+    return compiled
+
+
+def called_with_changes(wrap: Callable[[Any], Any], make: Callable[[], Case]) -> tuple[list[np.ndarray], Any]:
+    reset()
+    function, change = make()
+    called = wrap(function)
+    results = []
+    for _ in range(3):
+        results.append(np.array(called(X)))
+        change()
+    return results, called
+
+
+class TestMethodsAndObjects:
+    class Trainer:
+        def __init__(self) -> None:
+            self.rate, self.table, self.losses = 1.0, np.ones(3), [0.0]
+
+        @tg.compile
+        def step(self, x: Any) -> Any:
+            return x * self.rate + self.table * 2
+
+    def test_a_compiled_method_sees_its_object(self) -> None:
+        trainer = self.Trainer()
+        np.testing.assert_array_equal(trainer.step(X), X + 2)
+        trainer.rate = 3.0
+        np.testing.assert_array_equal(trainer.step(X), 3 * X + 2)
+        trainer.table += 1
+        np.testing.assert_array_equal(trainer.step(X), 3 * X + 4)
+        other = self.Trainer()
+        np.testing.assert_array_equal(other.step(X), X + 2)
+
+    def test_what_is_not_named_may_change_without_a_capture(self) -> None:
+        trainer = self.Trainer()
+        before = type(trainer).__dict__["step"].captures
+        for epoch in range(5):
+            trainer.step(X)
+            trainer.losses.append(float(epoch))
+            trainer.losses = list(trainer.losses)
+        assert type(trainer).__dict__["step"].captures == before + 1
+
+    def test_an_object_as_an_argument(self) -> None:
+        box = Box()
+        compiled = tg.compile(lambda box, x: x * box.number + box.array * 2)
+        np.testing.assert_array_equal(compiled(box, X), X + 2)
+        box.number = 2.0
+        np.testing.assert_array_equal(compiled(box, X), 2 * X + 2)
+        box.array += 1
+        np.testing.assert_array_equal(compiled(box, X), 2 * X + 4)
+        assert compiled.captures == 2
+
+    def test_what_a_library_keeps_is_its_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        library = types.ModuleType("installed")
+        library.__file__ = "lib/site-packages/installed.py"
+        monkeypatch.setitem(sys.modules, "installed", library)
+        exec("calls = []\ndef remembered(x):\n    calls.append(1)\n    return x * 2", vars(library))
+        np.testing.assert_array_equal(tg.compile(lambda x: library.remembered(x))(X), 2 * X)
+
+
+class TestWhatStandsIn:
+    def test_it_is_gone_after_the_capture(self) -> None:
+        box = Box()
+        before, pair = box.array, box.pair
+        tg.compile(lambda x: x * (box.array * box.pair[0]))(X)
+        assert box.array is before
+        assert box.pair is pair
+        assert before.flags.writeable
+
+    def test_it_is_gone_after_an_exception(self) -> None:
+        box = Box()
+        before = box.array
+
+        def fails(x: Any) -> Any:
+            raise KeyError(str((box.array * x).shape))
+
+        with pytest.raises(KeyError):
+            tg.compile(fails)(X)
+        assert box.array is before
+        assert before.flags.writeable
+
+    def test_another_array_under_its_name_is_an_error(self) -> None:
+        box = Box()
+        before = box.array
+
+        def moves_on(x: Any) -> Any:
+            box.array = box.array + x
+            return box.array
+
+        compiled = tg.compile(moves_on)
+        for _ in range(2):
+            with pytest.raises(CaptureError, match=r"gives the name box\.array"):
+                compiled(X)
+        assert box.array is before
+
+    def test_a_new_attribute_is_an_error(self) -> None:
+        box = Box()
+
+        def remembers(x: Any) -> Any:
+            box.last = x * 2  # type: ignore[attr-defined]
+            return x
+
+        with pytest.raises(CaptureError, match="changes the attributes of box"):
+            tg.compile(remembers)(X)
+
+    def test_writing_in_place_is_done_on_every_call(self) -> None:
+        box = Box()
+
+        def adds(x: Any) -> Any:
+            box.array += x
+            box.array[0] = 5.0
+            return box.array * 1
+
+        compiled = tg.compile(adds)
+        for n in (1, 2, 3):
+            np.testing.assert_array_equal(compiled(X), [5, 1 + 2 * n, 1 + 3 * n])
+            np.testing.assert_array_equal(box.array, [5, 1 + 2 * n, 1 + 3 * n])
+
+    def test_other_threads_compute_with_it(self) -> None:
+        box, inside, proceed = Box(), threading.Event(), threading.Event()
+
+        def slow(x: Any) -> Any:
+            result = x * (box.array * 2)
+            inside.set()
+            proceed.wait(10)
+            return result + box.array
+
+        compiled = tg.compile(slow)
+        thread = threading.Thread(target=lambda: compiled(X))
+        thread.start()
+        assert inside.wait(10)
+        try:
+            table = box.array
+            assert float(np.sum(table * 2 + 1)) == 9
+            assert list(np.asarray(table)) == table.tolist() == [1, 1, 1]
+            assert [bool(table[0]), int(table[0]), complex(table[0]), table[0].item()] == [1, 1, 1, 1]
+            assert (f"{table[2]:.1f}", str(table), 1.0 in table) == ("1.0", "[1. 1. 1.]", True)
+        finally:
+            proceed.set()
+            thread.join()
+        np.testing.assert_array_equal(compiled(X), 2 * X + 1)
+        assert len(compiled.program.program.calls) == 3
+
+    def test_functions_that_share_an_array_are_captured_one_after_the_other(self) -> None:
+        box, together = Box(), threading.Barrier(4)
+
+        def work(n: int, found: dict[int, Any]) -> None:
+            compiled = tg.compile(lambda x: x * (box.array * n))
+            together.wait(10)
+            found[n] = [compiled(X) for _ in range(20)]
+
+        found: dict[int, Any] = {}
+        threads = [threading.Thread(target=work, args=(n, found)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for n in range(4):
+            np.testing.assert_array_equal(found[n], [X * n] * 20)
+
+
+def test_capturing_again_and_again_is_told() -> None:
+    box = Box()
+    compiled = tg.compile(lambda x: x * box.number)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for n in range(OFTEN + 5):
+            box.number = float(n)
+            compiled(X)
+    assert [str(OFTEN) in str(w.message) and "box.number" in str(w.message) for w in told] == [True]
+
+
+def test_other_arguments_again_and_again_are_told() -> None:
+    compiled = tg.compile(lambda x, n: x * n)
+    for n in range(OFTEN - 1):
+        compiled(X, n)
+    with pytest.warns(UserWarning, match="arguments of another kind"):
+        compiled(X, -1)

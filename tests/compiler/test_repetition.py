@@ -1,0 +1,152 @@
+"""A function is run twice while it is captured: what it does must be the same, and what it makes is told apart."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_np as tg
+from tinygrad_np.errors import CaptureError
+
+X = np.arange(1.0, 4.0)
+W = tg.tensor(np.ones(3), requires_grad=True)
+V = tg.tensor(np.ones(3), requires_grad=True)
+STORED, OTHER = np.zeros(3), np.zeros(3)
+HIDDEN = itertools.repeat(np.zeros(3))
+
+
+def alternating() -> Iterator[int]:
+    """0, 1, 0, ... out of what no guard can look into."""
+    return itertools.cycle([0, 1])
+
+
+def grown(x: Any, n: int) -> Any:
+    for _ in range(n + 1):
+        x = np.sin(x)
+    return x
+
+
+def with_gradient_in(x: Any, n: int) -> None:
+    (W, V)[n].grad = x * 2
+
+
+def with_result_in(x: Any, n: int) -> None:
+    np.multiply(x, 2, out=(STORED, OTHER)[n])
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda x, n: (np.sin, np.cos)[n](x), r"np\.sin\(v\d+\) was .*np\.cos"),
+        (lambda x, n: x * n, r"np\.multiply\(v1, 0\) was .*np\.multiply\(v1, 1\)"),
+        (lambda x, n: x * (0.0, -0.0)[n], r"0\.0\) was .*-0\.0\)"),
+        (lambda x, n: x * (1, True)[n], r"1\) was .*True\)"),
+        (lambda x, n: np.sum(x, axis=(0, -1)[n]), "axis=0.* was .*axis=-1"),
+        (lambda x, n: x[n:], r"index=0::\) was .*index=1::\)"),
+        (lambda x, n: x + np.full(3, n), "a constant of int64.* has other elements"),
+        (lambda x, n: x + np.zeros(3, ("f4", "f8")[n]), "a constant of float32.* was a constant of float64"),
+        (lambda x, n: x + np.zeros(((3,), (1, 3))[n]), r"\(3,\) was a constant of float64\(1, 3\)"),
+        (lambda x, n: x + tg.tensor(np.full(3, n)), "has other elements"),
+        (lambda x, n: x + (STORED, np.ones(3))[n], r"it needed another constant of float64\(3,\)"),
+        (lambda x, n: grown(x, n), "was made only the second time"),
+        (lambda x, n: grown(x, 1 - n), "was made only the first time"),
+        (lambda x, n: (np.sin(x), np.cos(x))[n], "returned the result of another call"),
+        (lambda x, n: x[:2] * next(HIDDEN)[n : n + 2], "used another part of an array"),
+        (with_gradient_in, r"leaves behind \(grads\)"),
+        (with_result_in, r"leaves behind \(stores\)"),
+    ],
+)
+def test_what_differs_the_second_time_is_an_error(function: Callable[[Any, int], Any], message: str) -> None:
+    turns = alternating()
+    compiled = tg.compile(lambda x: function(x, next(turns)))
+    for _ in range(2):
+        with pytest.raises(CaptureError, match=f"did not do the same when it was run twice.*({message})"):
+            compiled(X)
+    assert W.grad is V.grad is None
+    np.testing.assert_array_equal([STORED, OTHER], 0)
+
+
+class TestWhatTheFunctionMakes:
+    def test_an_array_that_it_changes_after_using_it(self) -> None:
+        def changes(x: Any) -> Any:
+            weights = np.ones(3)
+            first = x * weights
+            weights *= 2
+            return first + x * weights
+
+        with pytest.raises(CaptureError, match="written to after it was used"):
+            tg.compile(changes)(X)
+
+    def test_an_array_that_it_changes_back(self) -> None:
+        def changes(x: Any) -> Any:
+            sign = np.ones(3)
+            first = x * sign
+            sign *= -1
+            second = x * sign
+            sign *= -1
+            return first, second
+
+        with pytest.raises(CaptureError, match="written to after it was used"):
+            tg.compile(changes)(X)
+
+    def test_a_tensor_that_it_writes_to_starts_anew_on_every_call(self) -> None:
+        def counts(x: Any) -> Any:
+            count = tg.tensor(np.zeros(3))
+            count.data[...] = count.data + x
+            return count * 1
+
+        compiled = tg.compile(counts)
+        for _ in range(3):
+            np.testing.assert_array_equal(compiled(X).data, X)
+        assert compiled.captures == 1
+
+    def test_a_leaf_that_it_makes_is_forgotten(self) -> None:
+        def slope(x: Any) -> Any:
+            w = tg.tensor(np.ones(3), requires_grad=True)
+            np.sum(w * w * x).backward()
+            return w.grad
+
+        compiled = tg.compile(slope)
+        for x in (X, X + 1, X + 2):
+            np.testing.assert_array_equal(compiled(x), 2 * x)
+        assert compiled.captures == 1
+        assert not compiled.program.program.grads
+
+    def test_what_depends_on_it_alone_is_computed_once(self) -> None:
+        compiled = tg.compile(lambda x: x * np.exp(tg.tensor(np.ones(3))).data)
+        np.testing.assert_array_equal(compiled(X), X * np.e)
+        assert [call.function for call in compiled.program.program.calls] == [np.multiply]
+
+
+class TestWhatIsThereAllTheTime:
+    def test_an_array_that_no_guard_finds_is_read_on_every_call(self) -> None:
+        hidden = [np.ones(3)]
+        turns = itertools.cycle(hidden)
+        compiled = tg.compile(lambda x: np.exp(x * 0) + next(turns))
+        np.testing.assert_array_equal(compiled(X), 2)
+        hidden[0][:] = 5
+        np.testing.assert_array_equal(compiled(X), 6)
+
+    def test_it_may_be_written_to(self) -> None:
+        hidden = np.zeros(3)
+        turns = itertools.repeat(hidden)
+
+        def adds(x: Any) -> Any:
+            before = x * next(turns)
+            np.add(next(turns), x, out=next(turns))
+            return before
+
+        compiled = tg.compile(adds)
+        for n in range(3):
+            np.testing.assert_array_equal(compiled(X), n * X * X)
+        np.testing.assert_array_equal(hidden, 3 * X)
+
+    def test_an_array_that_cannot_be_written_to_is_a_constant(self) -> None:
+        frozen = np.ones(3)
+        frozen.flags.writeable = False
+        turns = itertools.repeat(frozen)
+        compiled = tg.compile(lambda x: x * np.exp(tg.tensor(0.0) + next(turns)).data)
+        compiled(X)
+        assert [call.function for call in compiled.program.program.calls] == [np.multiply]

@@ -1,0 +1,172 @@
+"""The second run of a function that is captured.
+
+It must do what the first one did, or no replay could do the same. And it tells what the function makes itself, which is
+another array the second time, from what is there all the time, which is the same: only the former is constant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_np.compiler.capture import Tape, Traced
+from tinygrad_np.compiler.program import Call, Program, Value, values_in
+from tinygrad_np.errors import CaptureError
+
+__all__ = ["Repetition"]
+
+
+class Repetition(Tape):
+    """Follows a program, and raises at the first thing that is not as it was when that was written down.
+
+    Parameters
+    ----------
+    program : Program
+        What the first run wrote. Its values stand for what the second run meets in their places.
+    name : str
+        What error messages call the function.
+    outside : list of ndarray
+        As for `Tape`.
+    """
+
+    def __init__(self, program: Program, name: str, outside: Sequence[np.ndarray[Any, Any]] = ()) -> None:
+        super().__init__(outside)
+        self._first = program
+        self._name = name
+        self._met: dict[int, tuple[Any, Value]] = {}
+
+    def _outside(self, kind: str, array: Any, source: Any) -> Traced:
+        position = len(self.program.values)
+        if position == len(self._first.values):
+            raise self._differs(f"it needed another {kind} of {array.dtype}{array.shape} the second time")
+        value = self._first.values[position]
+        if kind != value.kind or (array.shape, array.dtype) != (value.shape, value.dtype):
+            was = f"{value.kind} of {value.dtype}{value.shape}"
+            raise self._differs(f"a {was} was a {kind} of {array.dtype}{array.shape} the second time")
+        if isinstance(source, np.ndarray):
+            self._met[id(source)] = source, value  # kept alive, so that no other array gets its number
+            self._tell_kind(source, value)
+        elif kind == "constant":
+            self._check_elements(source, value)
+        elif source is not value.source and kind != "input":
+            raise self._differs(f"a {kind} of {array.dtype}{array.shape} belonged to another the second time")
+        self._count = value.number
+        self.program.values.append(value)
+        return Traced(self, value, array)
+
+    def _tell_kind(self, source: np.ndarray[Any, Any], value: Value) -> None:
+        """Whether an array is there all the time, or is made by the function, and then must have the same elements."""
+        if _memory(source) is not _memory(value.source):
+            self._check_elements(source, value)
+            value.kind = "constant"
+        elif _place(source) != _place(value.source):
+            raise self._differs(f"it used another part of an array, {value.dtype}{value.shape}, the second time")
+        elif _is_writeable(source):
+            value.kind = "storage"
+
+    def storage(self, array: Any, *, transient: bool = False) -> Any:
+        """As for `Tape`; what the function made must not have changed since the last time that it was met."""
+        found = super().storage(array, transient=transient)
+        source, value = self._met.get(id(array), (None, None))
+        if source is array and value is not None and value.kind == "constant":
+            self._check_elements(array, value)
+        return found
+
+    def _check_elements(self, array: Any, value: Value) -> None:
+        if _bytes(array) != _bytes(value.source):
+            raise self._differs(
+                f"a constant of {value.dtype}{value.shape} has other elements the second time, or is written to after "
+                "it was used"
+            )
+
+    def _written(self, call: Call, given: Sequence[Any], made: list[Any]) -> Call:
+        position = len(self.program.calls)
+        earlier = self._first.calls[position] if position < len(self._first.calls) else None
+        if earlier is not None and _alike(call, earlier, made):
+            self._count += len(made)
+            if not call.effect and all(map(_is_unchanging, earlier.operands)):
+                for value, array in zip(earlier.results, made, strict=True):
+                    value.source = array
+            return earlier
+        theirs = super()._written(call, given, made)
+        if earlier is None:
+            raise self._differs(f"the call {theirs} was made only the second time")
+        if str(theirs) != str(earlier):
+            raise self._differs(f"the call {earlier} was {theirs} the second time")
+        return earlier
+
+    def finish(self, output: Any) -> Program:
+        """The program, if all of it is as it was the first time."""
+        first, second = self._first, super().finish(output)
+        if len(second.calls) < len(first.calls):
+            raise self._differs(f"the call {first.calls[len(second.calls)]} was made only the first time")
+        if len(second.values) < len(first.values):
+            value = first.values[len(second.values)]
+            raise self._differs(f"it needed a {value.kind} of {value.dtype}{value.shape} only the first time")
+        # Nobody sees what the function has written to arrays of its own.
+        first.stores = {target: value for target, value in first.stores.items() if target.kind != "constant"}
+        second.stores = {target: value for target, value in second.stores.items() if target.kind != "constant"}
+        for what in ("stores", "grads", "grads_read", "updated"):
+            if getattr(first, what) != getattr(second, what):
+                raise self._differs(f"what it leaves behind ({what}) was something else the second time")
+        if list(values_in(first.outputs)) != list(values_in(second.outputs)):
+            raise self._differs("it returned the result of another call the second time")
+        return first
+
+    def _differs(self, what: str) -> CaptureError:
+        return CaptureError(
+            f"tg.compile: {self._name} did not do the same when it was run twice on the same arguments ({what}): a "
+            "replay would repeat one of them for ever. Draw random numbers with tg.random inside of it, and pass in "
+            "what else changes"
+        )
+
+
+def _is_unchanging(value: Value) -> bool:
+    return value.kind == "constant" or (value.kind == "result" and value.source is not None)
+
+
+def _memory(array: np.ndarray[Any, Any]) -> Any:
+    """What owns the memory that an array looks into."""
+    owner: Any = array
+    while isinstance(owner, np.ndarray) and owner.base is not None:
+        owner = owner.base
+    return owner
+
+
+def _place(array: np.ndarray[Any, Any]) -> tuple[int, tuple[int, ...]]:
+    return array.ctypes.data, array.strides
+
+
+def _is_writeable(array: np.ndarray[Any, Any]) -> bool:
+    owner = _memory(array)
+    return array.flags.writeable or (isinstance(owner, np.ndarray) and owner.flags.writeable)
+
+
+def _alike(call: Call, earlier: Call, made: list[Any]) -> bool:
+    """Whether a call is an earlier one, as far as can be told without writing both out."""
+    # np.add.reduce is a new object each time, and equal.
+    if call.function != earlier.function or call.dtype != earlier.dtype or len(made) != len(earlier.results):
+        return False
+    for array, value in zip(made, earlier.results, strict=True):
+        if array.shape != value.shape or array.dtype != value.dtype:
+            return False
+    return _same(call.args, earlier.args) and _same(call.kwargs, earlier.kwargs)
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether nested arguments are the same, as 1, 1.0 and True are not."""
+    if a is b:
+        return True
+    if a.__class__ is not b.__class__:
+        return False
+    if isinstance(a, (tuple, list)):
+        return len(a) == len(b) and all(map(_same, a, b))
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(map(_same, a.values(), b.values()))
+    return a.__class__ is not Value and repr(a) == repr(b)
+
+
+def _bytes(array: Any) -> bytes:
+    return np.asarray(array).tobytes()
