@@ -7,8 +7,10 @@ function itself does. Where only the elements of arrays change, it is not even c
 import argparse
 import array
 import collections
+import collections.abc
 import dataclasses
 import functools
+import itertools
 import operator
 import os
 import sys
@@ -16,7 +18,7 @@ import threading
 import types
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -25,6 +27,7 @@ import tinygrad_np as tg
 from tinygrad_np import nn
 from tinygrad_np.compiler import Compiled
 from tinygrad_np.compiler.compile import OFTEN
+from tinygrad_np.compiler.guards import Watch
 from tinygrad_np.errors import CaptureError
 
 X = np.arange(1.0, 4.0)
@@ -63,6 +66,9 @@ class Box:
     def method(self, x: Any) -> Any:
         return x * SCALE[0] + TABLE * 2
 
+    def by_number(self, x: Any) -> Any:
+        return x * self.number
+
     def __call__(self, x: Any) -> Any:
         return x * SCALE[0]
 
@@ -75,6 +81,39 @@ class Box:
 
 class Heir(Box):
     pass
+
+
+class Made:
+    def __init__(self) -> None:
+        self.number = SCALE[0]
+
+
+class Bag:
+    def __init__(self, number: float) -> None:
+        setattr(self, NAME, number)
+
+
+class Weights(list[Any]):
+    scale = 1.0
+
+
+class Table(collections.abc.Mapping[str, float]):
+    def __getitem__(self, key: str) -> float:
+        return {"a": 1.0, "b": 2.0}[key]
+
+    def __len__(self) -> int:
+        return 1
+
+    def __iter__(self) -> Iterator[str]:
+        return iter("a")
+
+    def keys(self) -> Any:
+        return ["a"] if SCALE[0] == 1 else ["a", "b"]
+
+
+class Pair(NamedTuple):
+    array: np.ndarray
+    name: str
 
 
 class Slotted:
@@ -155,8 +194,15 @@ def add_to_item(container: Any, key: Any) -> Callable[[], Any]:
 
 def matched(box: Any, x: Any) -> Any:
     match box:
-        case Box(number=n):
+        case Bag(number=n):
             return x * n
+
+
+def with_inner(x: Any) -> Any:
+    def inner() -> Any:
+        return x * SCALE[0]
+
+    return inner()
 
 
 def module(**names: Any) -> types.ModuleType:
@@ -191,7 +237,10 @@ PYTHON_STATE: dict[str, Callable[[], Case]] = {
     "attribute": lambda: of(Box(), lambda b, x: x * b.number, lambda b: set_on(b, "number")),
     "attribute_by_getattr": lambda: of(Box(), lambda b, x: x * getattr(b, NAME), lambda b: set_on(b, "number")),
     "attribute_by_vars": lambda: of(Box(), lambda b, x: x * vars(b)["number"], lambda b: set_on(b, "number")),
-    "attribute_by_a_pattern": lambda: of(Box(), matched, lambda b: set_on(b, "number")),
+    "attribute_by_a_pattern": lambda: of(Bag(1.0), matched, lambda b: set_on(b, "number")),
+    "attribute_of_a_list": lambda: of(Weights(), lambda v, x: x * v.scale, lambda v: set_on(v, "scale")),
+    "attribute_by_a_bound_method": lambda: (lambda b: (b.by_number, set_on(b, "number")))(Box()),
+    "attribute_in_a_set": lambda: of({box := Box()}, lambda v, x: x * min(v).number, lambda _: set_on(box, "number")),
     "attribute_of_another": lambda: of(Delegating(), lambda d, x: x * d.number, lambda d: set_on(d.target, "number")),
     "property": lambda: of(Box(), lambda b, x: x * b.doubled, lambda b: set_on(b, "number")),
     "slot": lambda: of(Slotted(), lambda s, x: x * s.number, lambda s: set_on(s, "number")),
@@ -209,6 +258,9 @@ PYTHON_STATE: dict[str, Callable[[], Case]] = {
     "global_of_a_static_method": lambda: of(Box(), lambda b, x: b.by_global(x), lambda _: add_to_item(SCALE, 0)),
     "global_of_a_callable": lambda: (Box(), add_to_item(SCALE, 0)),
     "global_of_a_made_object": lambda: (lambda x: Box().method(x), add_to_item(SCALE, 0)),
+    "global_of_a_constructor": lambda: (lambda x: x * Made().number, add_to_item(SCALE, 0)),
+    "global_of_an_inner_function": lambda: (with_inner, add_to_item(SCALE, 0)),
+    "global_of_an_override": lambda: of(Table(), lambda t, x: x * len(dict(t)), lambda _: add_to_item(SCALE, 0)),
     "global_of_a_forward": lambda: of(Module(), lambda m, x: m(x), lambda _: add_to_item(SCALE, 0)),
     "global_under_a_decorator": lambda: (doubling(with_scale), add_to_item(SCALE, 0)),
     "global_under_no_grad": lambda: (tg.no_grad()(with_scale), add_to_item(SCALE, 0)),
@@ -238,6 +290,7 @@ ELEMENTS: dict[str, Callable[[], Case]] = {
     "slot": lambda: of(Slotted(), lambda s, x: x * (s.array * 2), lambda s: add_to(s.array)),
     "frozen": lambda: of(Frozen({}, np.ones(3)), lambda f, x: x * (f.array * 2), lambda f: add_to(f.array)),
     "tuple": lambda: of(Box(), lambda b, x: x * (b.pair[0] * 2), lambda b: add_to(b.pair[0])),
+    "named_tuple": lambda: of([Pair(np.ones(3), "a")], lambda v, x: x * (v[0].array * 2), lambda v: add_to(v[0].array)),
     "class": lambda: of(Box, lambda b, x: x * (b.shared_array * 2), lambda b: add_to(b.shared_array)),
     "list": lambda: of([np.ones(3)], lambda v, x: x * (v[0] * 2), lambda v: add_to(v[0])),
     "dict": lambda: of({"a": np.ones(3)}, lambda v, x: x * (v["a"] * 2), lambda v: add_to(v["a"])),
@@ -388,6 +441,32 @@ class TestWhatStandsIn:
             np.testing.assert_array_equal(compiled(X), [5, 1 + 2 * n, 1 + 3 * n])
             np.testing.assert_array_equal(box.array, [5, 1 + 2 * n, 1 + 3 * n])
 
+    def test_arrays_that_are_not_used_do_not_matter(self) -> None:
+        box = Box()
+        box.array = np.zeros(6)
+        box.items = box.array[:3]  # type: ignore[assignment]
+
+        def adds(x: Any) -> Any:
+            box.items += x
+            return box.items * 1 if len(x) == 3 else box.array
+
+        compiled = tg.compile(adds)
+        for n in (1, 2, 3):
+            np.testing.assert_array_equal(compiled(X), n * X)
+            np.testing.assert_array_equal(box.array, [*n * X, 0, 0, 0])
+
+    def test_the_elements_of_tensors_cannot_be_written_to_behind_its_back(self) -> None:
+        w = tg.tensor(np.ones(3))
+        behind = itertools.repeat(w.data)
+
+        def writes(x: Any) -> Any:
+            next(behind)[0] = 5.0
+            return w * x
+
+        with pytest.raises(CaptureError, match="plain array in place"):
+            tg.compile(writes)(X)
+        np.testing.assert_array_equal(w.data, 1)
+
     def test_other_threads_compute_with_it(self) -> None:
         box, inside, proceed = Box(), threading.Event(), threading.Event()
 
@@ -413,6 +492,28 @@ class TestWhatStandsIn:
         np.testing.assert_array_equal(compiled(X), 2 * X + 1)
         assert len(compiled.program.program.calls) == 3
 
+    def test_another_capture_waits_for_it_to_be_gone(self) -> None:
+        box, inside, proceed = Box(), threading.Event(), threading.Event()
+
+        def slow(x: Any) -> Any:
+            inside.set()
+            proceed.wait(10)
+            return x * (box.array * 2)
+
+        other = tg.compile(lambda x: x + box.array * 3)
+        threads = [threading.Thread(target=tg.compile(slow), args=(X,)), threading.Thread(target=other, args=(X,))]
+        threads[0].start()
+        assert inside.wait(10)
+        threads[1].start()
+        threads[1].join(0.1)
+        assert threads[1].is_alive()
+        proceed.set()
+        for thread in threads:
+            thread.join()
+        box.array += 1
+        np.testing.assert_array_equal(other(X), X + 6)
+        assert other.captures == 1
+
     def test_functions_that_share_an_array_are_captured_one_after_the_other(self) -> None:
         box, together = Box(), threading.Barrier(4)
 
@@ -429,6 +530,11 @@ class TestWhatStandsIn:
             thread.join()
         for n in range(4):
             np.testing.assert_array_equal(found[n], [X * n] * 20)
+
+
+def test_a_long_list_costs_one_look() -> None:
+    numbers = [1.0] * 2000
+    assert len(Watch(lambda x: x * numbers[0])._entries) < 10
 
 
 def test_capturing_again_and_again_is_told() -> None:

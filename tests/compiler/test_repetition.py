@@ -47,6 +47,7 @@ def with_result_in(x: Any, n: int) -> None:
         (lambda x, n: x[n:], r"index=0::\) was .*index=1::\)"),
         (lambda x, n: x + np.full(3, n), "a constant of int64.* has other elements"),
         (lambda x, n: x + np.zeros(3, ("f4", "f8")[n]), "a constant of float32.* was a constant of float64"),
+        (lambda x, n: x + (np.ones(3), tg.tensor(np.ones(3)))[n], r"constant of float64\(3,\) was a storage"),
         (lambda x, n: x + np.zeros(((3,), (1, 3))[n]), r"\(3,\) was a constant of float64\(1, 3\)"),
         (lambda x, n: x + tg.tensor(np.full(3, n)), "has other elements"),
         (lambda x, n: x + (STORED, np.ones(3))[n], r"it needed another constant of float64\(3,\)"),
@@ -106,6 +107,7 @@ class TestWhatTheFunctionMakes:
         def slope(x: Any) -> Any:
             w = tg.tensor(np.ones(3), requires_grad=True)
             np.sum(w * w * x).backward()
+            w.mark_updated()
             return w.grad
 
         compiled = tg.compile(slope)
@@ -113,6 +115,16 @@ class TestWhatTheFunctionMakes:
             np.testing.assert_array_equal(compiled(x), 2 * x)
         assert compiled.captures == 1
         assert not compiled.program.program.grads
+        assert not compiled.program.program.updated
+
+    @pytest.mark.usefixtures("scratch_table")
+    def test_a_function_that_it_makes_is_the_same_by_name(self) -> None:
+        def cubes(x: Any) -> Any:
+            cube = tg.primitive(lambda v: v**3, name="cube")
+            return cube(np.sin(x)) + cube(x)
+
+        compiled = tg.compile(cubes)
+        np.testing.assert_array_equal(compiled(X), np.sin(X) ** 3 + X**3)
 
     def test_what_depends_on_it_alone_is_computed_once(self) -> None:
         compiled = tg.compile(lambda x: x * np.exp(tg.tensor(np.ones(3))).data)

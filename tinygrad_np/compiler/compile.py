@@ -290,7 +290,7 @@ def _read_only(arrays: list[np.ndarray[Any, Any]]) -> Iterator[None]:
             "have one operand of the call depend on an argument"
         ) from error
     finally:
-        for array in reversed(writeable):
+        for array in sorted(writeable, key=lambda array: array.base is not None):  # a view may be only if its base is
             array.flags.writeable = True
 
 
