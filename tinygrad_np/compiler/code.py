@@ -1,0 +1,80 @@
+"""The Python function that a replay consists of, while it is being written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_np.compiler.program import Value
+
+__all__ = ["Code"]
+
+
+class Code:
+    """Lines of Python, and the names of what is in them.
+
+    Attributes
+    ----------
+    lines : list of str
+        The body of the function.
+    fixed : dict of Value to array
+        Values that are the same array on every run, which the function knows by a name of its own.
+    local : dict of Value to str
+        Values that are not, and the variables that hold them.
+    """
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.fixed: dict[Value, Any] = {}
+        self.local: dict[Value, str] = {}
+        self._things: dict[str, Any] = {}
+        self._names: dict[int, str] = {}  # of things by their ids, which _things keeps alive
+
+    def add(self, *lines: str) -> None:
+        """Write lines at the end."""
+        self.lines += lines
+
+    def name(self, thing: Any, kind: str = "") -> str:
+        """What the function calls a thing; `kind` is for things that have no name of their own."""
+        if thing is None or (isinstance(thing, bool | int | str) and not isinstance(thing, np.generic)):
+            return repr(thing)
+        known = self._names.get(id(thing))
+        if known is None:
+            base = kind or getattr(thing, "__name__", "constant")
+            base = "".join(c if c.isalnum() else "_" for c in base)
+            base += "_" * (base[1:].isdigit() or base == "result")  # a variable's name
+            known = self._names[id(thing)] = base if base not in self._things else f"{base}_{len(self._things)}"
+            self._things[known] = thing
+        return known
+
+    def array(self, array: Any) -> str:
+        """What the function calls an array."""
+        return self.name(array, "array")
+
+    def argument(self, tree: Any) -> str:
+        """Nested arguments of a call as one writes them."""
+        if isinstance(tree, Value):
+            return self.local[tree] if tree in self.local else self.array(self.fixed[tree])
+        if isinstance(tree, tuple):
+            return f"({''.join(f'{self.argument(item)}, ' for item in tree)})"
+        if isinstance(tree, list):
+            return f"[{', '.join(map(self.argument, tree))}]"
+        if isinstance(tree, dict):
+            return f"{{{', '.join(f'{k!r}: {self.argument(v)}' for k, v in tree.items())}}}"
+        if isinstance(tree, slice):
+            return f"slice({', '.join(self.argument(part) for part in (tree.start, tree.stop, tree.step))})"
+        return self.name(tree)
+
+    def arguments(self, args: Any, kwargs: dict[str, Any]) -> str:
+        """What stands between the parentheses of a call."""
+        return ", ".join([*map(self.argument, args), *(f"{k}={self.argument(v)}" for k, v in kwargs.items())])
+
+    def function(self, parameters: list[str]) -> tuple[str, Callable[..., Any]]:
+        """The source, and the function that it defines."""
+        body = "\n    ".join(self.lines or ["pass"])
+        source = f"def replay({', '.join(parameters)}):\n    {body}\n"
+        namespace = dict(self._things)
+        exec(compile(source, "<tinygrad_np program>", "exec"), namespace)
+        return source, namespace["replay"]

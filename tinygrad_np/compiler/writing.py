@@ -1,0 +1,585 @@
+"""Writing a replay: a Program as a straight Python function of NumPy calls that write into buffers made beforehand.
+
+What is decided here, once: which results are views, and so cost nothing on a run; which buffer each other result is
+written to, where one whose content nobody needs any more is used again, in place if an operand of the same layout dies;
+which results, and what they are made of on the way, go straight to a parameter's own array; and where calls go through
+large arrays together, block by block.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from tinygrad_np.compiler import blas
+from tinygrad_np.compiler.blocks import EXACT, Sweep, loops
+from tinygrad_np.compiler.capture import copied, overlap, reinterpreted
+from tinygrad_np.compiler.code import Code
+from tinygrad_np.compiler.inexact import accumulated, combined, stacked
+from tinygrad_np.compiler.passes import batched, expanded
+from tinygrad_np.compiler.program import Call, Program, Value, Wrapped, replaced, values_in
+from tinygrad_np.core import Tensor, converted, getitem, table, updated
+from tinygrad_np.graph import Leaf, Lost, Pending, next_number
+from tinygrad_np.memory import CACHE_LINE, aligned_bytes, laid_out
+from tinygrad_np.rules.elementwise import imag, real
+from tinygrad_np.rules.indexing import reads_outside, reads_twice, scattered
+from tinygrad_np.rules.shapes import reshaped
+
+__all__ = ["Writer"]
+
+_REDUCTIONS = {np.sum: np.add.reduce, np.max: np.maximum.reduce, np.min: np.minimum.reduce, np.prod: np.multiply.reduce}
+# On single numbers Python's operators give the same bits as the ufuncs, in a fifth of the time.
+_INFIX: dict[Any, str] = {np.add: "+", np.subtract: "-", np.multiply: "*", np.true_divide: "/"}
+# What only looks into memory, whatever the elements: it can be called on a buffer before that is filled.
+_VIEWS = {
+    *(table[function].function for function in (reshaped, getitem, real, imag)),
+    *(reinterpreted, np.transpose, np.swapaxes, np.moveaxis, np.expand_dims, np.squeeze, np.broadcast_to, np.reshape),
+    *(np.ravel, np.diagonal, np.flip, np.atleast_1d, np.atleast_2d, np.atleast_3d, np.matrix_transpose),
+}
+MANY, WORTH = 4, 20_000
+"""How many views of an argument make it worth copying, and how many bytes each of them."""
+
+
+_FOLDED = (
+    "this gradient went straight into its parameter, as tg.compile(..., exact=False) lets it: return it from the "
+    "compiled function, or compile with exact=True"
+)
+
+
+class Writer(Code):
+    """Writes the function that makes a program's calls.
+
+    Parameters
+    ----------
+    program : Program
+        What is to be called.
+    careful : bool
+        Any arithmetic may raise, as under ``np.errstate(all="raise")``: leave outside arrays as eager would then.
+
+    Attributes
+    ----------
+    buffers : list of ndarray
+        All memory that the function writes to and that was made for it.
+    buffer_of : dict of Value to int
+        Where in `buffers` results are.
+    pending : dict of Leaf to Pending
+        The gradients that stay in buffers.
+    """
+
+    def __init__(self, program: Program, *, careful: bool = False) -> None:
+        super().__init__()
+        self.program = program
+        self._careful = careful
+        self.buffers: list[np.ndarray[Any, Any]] = []
+        self._numbers: set[Value] = set()  # values that are NumPy floats rather than arrays
+        self.buffer_of: dict[Value, int] = {}
+        self._free: dict[int, list[int]] = {}
+        self._scalars: dict[Any, Any] = {}
+        self._sweeps: list[Sweep] = []
+        self.pending: dict[Leaf, Pending] = {}
+        self._last = self._last_uses()
+        self._returned = set(values_in(program.outputs))
+        self._targets = self._storages_of_results()
+        self._placed = self._places()  # results that lie one after the other in memory, for sums of products
+        for value in program.values:
+            self._take_in(value)
+        for position, call in enumerate(program.calls):
+            self._emit(call, position)
+            self._release(call, position)
+        for loop in reversed(loops(self._sweeps)):
+            self.lines[loop.first : loop.last + 1] = loop.source(self.name(loop.blocks, "blocks"))
+        self._finish()
+
+    def _take_in(self, value: Value) -> None:
+        """Find a name for a value that is there before the first call."""
+        if value.kind in ("storage", "constant") and not value.shape and value.dtype.kind == "f":
+            self.local[value] = f"n{value.number}"  # as a number, not as an array of one
+            self._numbers.add(value)
+            self.add(f"n{value.number} = {self.array(value.source)}[()]")
+        elif value.kind in ("storage", "constant"):
+            self.fixed[value] = value.source
+        elif value.kind == "grad":
+            self.local[value] = f"g{value.number}"
+            self.add(f"g{value.number} = {self.name(_gradient)}({self.name(value.source, 'leaf')})")
+        elif _is_cut_up(value, self.program):
+            self.buffers.append(aligned_bytes(_rounded(value.nbytes)))
+            self.fixed[value] = array = laid_out(self.buffers[-1], value)
+            self.add(f"{self.name(np.copyto)}({self.array(array)}, x{value.number})")
+        else:
+            self.local[value] = f"x{value.number}"
+
+    # What lives how long
+
+    def _last_uses(self) -> dict[Value, float]:
+        """After which call the memory of each value is not needed any more."""
+        last: dict[Value, float] = {}
+        for position, call in enumerate(self.program.calls):
+            for value in [*call.operands, *call.results]:
+                last[value.root] = position
+        for value in self.program.kept():
+            last[value.root] = math.inf
+        return last
+
+    def _release(self, call: Call, position: int) -> None:
+        for value in {v.root for v in [*call.operands, *call.results]}:
+            if value in self.buffer_of and self._last[value] == position:
+                number = self.buffer_of[value]
+                self._free.setdefault(self.buffers[number].nbytes, []).append(number)
+
+    def _places(self) -> dict[Value, np.ndarray[Any, Any]]:
+        """Where the factors of stacked products go: the last one first, since backward starts at the latest time."""
+        places: dict[Value, np.ndarray[Any, Any]] = {}
+        for call in self.program.calls:
+            for factors in call.args[1:] if call.function is stacked else ():
+                mine = [v.root for v in factors if v.root.kind == "result" and v.root not in places]
+                mine = [v for v in dict.fromkeys(mine) if v not in self._returned and v not in self._targets]
+                if len({(v.shape, v.dtype) for v in mine}) == 1 and mine[0].nbytes:
+                    self.buffers.append(aligned_bytes(_rounded(len(mine) * mine[0].nbytes)))
+                    whole = self.buffers[-1][: len(mine) * mine[0].nbytes].view(mine[0].dtype)
+                    places |= zip(reversed(mine), whole.reshape(len(mine), *mine[0].shape), strict=True)
+        return places
+
+    def _storages_of_results(self) -> dict[Value, Value]:
+        """Which array outside of the program a result may be written to: one that has it in the end, or has in the end
+        what arithmetic makes of it. All that comes between must be arithmetic on what is no argument: other calls might
+        raise, upon which eager would have left the array as it was, and an argument may be that very array.
+        """
+        targets = {value: target for target, value in self.program.stores.items()}
+        calls = [] if self._careful else self.program.calls
+        run: dict[Value, int] = {}  # how many other calls came before
+        others = 0
+        for call in calls:
+            own = all(v.root.kind not in ("input", "grad") or not v.shape for v in call.operands)
+            if call.function in EXACT and call.elementwise and own:
+                run[call.results[0]] = others
+            else:
+                others += 1
+        for position in range(len(calls) - 1, -1, -1):
+            result = calls[position].results[0] if calls[position].results else None
+            if result not in targets or result not in run or result in self._returned:
+                continue
+            if not _same_layout(targets[result], result):
+                continue
+            for operand in calls[position].operands:
+                passing = operand not in targets and self._last.get(operand) == position
+                if passing and run.get(operand) == run[result] and _same_layout(operand, result):
+                    targets[operand] = targets[result]
+                    break
+        return targets
+
+    # One call
+
+    def _emit(self, call: Call, position: int) -> None:
+        operands = call.operands
+        if len(call.results) == 1 and not call.effect:
+            (result,) = call.results
+            if result.owner is not None and call.function in _VIEWS and all(v in self.fixed for v in operands):
+                args, kwargs = replaced((call.args, call.kwargs), self.fixed.__getitem__)
+                view = call.function(*args, **kwargs)
+                if overlap(view, self.fixed[result.root]) or view.size == 0:
+                    self.fixed[result] = view
+                    return
+            if result.owner is None and result.is_array and self._into(call, result, position):
+                return
+        if call.function is batched:
+            self._side_by_side(call)
+        else:
+            self._fresh(call)
+
+    def _side_by_side(self, call: Call) -> None:
+        """Write several products to buffers that lie one after the other."""
+        results = call.results
+        size = results[0].nbytes
+        block = aligned_bytes(len(results) * size)
+        for i, result in enumerate(results):
+            self.buffer_of[result] = len(self.buffers)
+            self.buffers.append(block[i * size : (i + 1) * size])
+            self.fixed[result] = laid_out(self.buffers[-1], result)
+        whole = block.view(results[0].dtype).reshape(len(results), *results[0].shape)
+        self._line(np.matmul, call.args, whole, "")
+
+    def _fresh(self, call: Call) -> None:
+        """Let the call make its own result."""
+        if call.dtype is None and self._is_on_numbers(call):
+            line = self._infix(call)
+        elif _is_plain_reduction(call):
+            line = self._reduction(call, "None")
+        elif call.function is np.take and call.args and _is_an_array(call.args[0]):  # sooner by its method
+            line = f"{self.argument(call.args[0])}.take({self.arguments(call.args[1:], call.kwargs)})"
+        elif call.function is _plain(getitem) and len(call.args) == 1:
+            line = f"{self.argument(call.args[0])}[{self.argument(call.kwargs['index'])}]"
+        else:
+            line = f"{self.name(call.function)}({self.arguments(call.args, call.kwargs)})"
+        if call.dtype is not None and call.results[0].dtype == call.dtype:
+            line = f"{self.name(np.asarray)}({line}, {self.name(call.dtype)})"
+        names = []
+        for result in call.results:
+            self.local[result] = f"v{result.number}"
+            if not result.is_array and result.dtype.kind == "f":
+                self._numbers.add(result)
+            names.append(f"v{result.number}")
+        self.add(f"{', '.join(names)} = {line}" if names else line)
+
+    def _is_on_numbers(self, call: Call) -> bool:
+        """Whether this is arithmetic on single numbers."""
+        if call.function not in _INFIX or call.kwargs:
+            return False
+        return len(call.args) == 2 and all(isinstance(a, int | float) or a in self._numbers for a in call.args)
+
+    def _infix(self, call: Call) -> str:
+        return f" {_INFIX[call.function]} ".join(map(self.argument, call.args))
+
+    def _into(self, call: Call, result: Value, position: int) -> bool:
+        """Write the result to a buffer, or say that this function cannot."""
+        function = call.function
+        if result in self._returned and function not in (accumulated, stacked):
+            return False  # the caller may keep it
+        if self._is_on_numbers(call) and not result.shape:
+            out = self._out(call, result, position)
+            self._fill(out, self._infix(call))
+        elif isinstance(function, np.ufunc) and function.nout == 1 and not call.kwargs:
+            out = self._out(call, result, position, in_place=call.elementwise)
+            casting = ', casting="same_kind"' if call.dtype is not None else ""
+            args = self._with_arrays(call, result)
+            self._line(function, args, out, casting)
+            if function in EXACT and call.elementwise and call.dtype is None:
+                self._sweep_of_ufunc(call, args, out, position)
+        elif _is_plain_reduction(call):
+            out = self._out(call, result, position)
+            self.add(self._reduction(call, self.array(out)))
+        elif function in (_plain(converted), copied, np.copy, expanded) and len(call.args) == 1:
+            out = self._out(call, result, position)
+            self._fill(out, self.arguments(call.args, {}), "unsafe")
+        elif function is _plain(getitem) and _is_gather(call):
+            out = self._out(call, result, position)
+            source = self.arguments((call.args[0], call.kwargs["index"]), {})
+            self.add(f"{self.name(_gather)}({source}, {self.array(out)})")
+        elif function is np.take and call.kwargs == {"mode": "clip"} and _is_an_array(call.args[0]):
+            out = self._out(call, result, position)
+            source, index = map(self.argument, call.args)
+            self.add(f'{source}.take({index}, None, {self.array(out)}, "clip")')
+        elif function is np.take and _is_gather(call):
+            out = self._out(call, result, position)
+            self.add(f"{self.name(_gather)}({self.arguments(call.args[:2], {})}, {self.array(out)})")
+        elif function is _plain(updated):
+            out = self._out(call, result, position, in_place=True, only=call.args[0])
+            self._start_from(call.args[0], out)
+            target = self.array(out)
+            index, value = call.kwargs["index"], call.args[1]
+            self.add(f"{target}[{self.argument(index)}] = {self.argument(value)}")
+        elif function is accumulated:
+            out = self._out(call, result, position, in_place=True, only=call.args[0])
+            self._start_from(call.args[0], out)
+            self.add(self._accumulation(out, *call.args[1:]))
+        elif function is combined:
+            out = self._out(call, result, position, in_place=True, only=call.args[1])
+            self._start_from(call.args[1], out)
+            self._combination(call, out, position)
+        elif function is stacked:
+            out = self._out(call, result, position, in_place=call.args[0] is not None, only=call.args[0])
+            self._sum_of_products(out, *call.args)
+        elif function is _plain(scattered) and not call.args[0].dtype.hasobject:
+            out = self._out(call, result, position)
+            arguments = self.arguments(call.args, call.kwargs)
+            self.add(f"{self.name(_scatter)}({arguments}, out={self.array(out)})")
+        else:
+            return False
+        self.fixed[result] = out
+        return True
+
+    def _sweep_of_ufunc(self, call: Call, args: list[Any], out: np.ndarray[Any, Any], position: int) -> None:
+        given: list[Any] = []
+        single = []
+        for x in args:
+            array = self.fixed.get(x) if isinstance(x, Value) else None
+            if isinstance(x, Value) and array is None and (x.shape or x.owner is not None):
+                return  # not the same array on every run
+            if array is not None and array.ndim == 0:
+                single.append(array)
+            given.append(self.argument(x) if array is None or array.ndim == 0 else array)
+        self._note_sweep(call, position, self.name(call.function), given, out, single)
+
+    def _note_sweep(
+        self, call: Call, position: int, function: str, given: Any, out: Any, single: Any, bind: Any = None
+    ) -> None:
+        """Note that the last line goes through whole arrays, if it may be made for one block after the other."""
+        last_use = self._last[call.results[0]]
+        sweep = Sweep(len(self.lines) - 1, function, given, out, position, last_use, single, bind)
+        if sweep.fits() and not self._careful:
+            self._sweeps.append(sweep)
+
+    def _with_arrays(self, call: Call, result: Value) -> list[Any]:
+        """The arguments of a ufunc, with arrays in the place of numbers: converting those takes as long as the sum."""
+        dtypes = {result.dtype, *(v.dtype for v in call.operands)}
+        known = call.function in EXACT or call.function in (np.power, np.maximum, np.minimum)
+        if not known or len(dtypes) > 1 or result.dtype.kind != "f" or call.dtype is not None:
+            return list(call.args)
+        return [self._scalar(x, result.dtype) if type(x) in (int, float) else x for x in call.args]
+
+    def _scalar(self, number: float, dtype: np.dtype[Any]) -> Any:
+        key = repr(number), dtype
+        if key not in self._scalars:
+            with np.errstate(over="ignore"):
+                array = np.array(number, dtype)
+            self._scalars[key] = array if np.isfinite(array) else number  # which NumPy warns of, or raises
+        return self._scalars[key]
+
+    def _fill(self, out: np.ndarray[Any, Any], source: str, casting: str = "same_kind") -> None:
+        """Let an array have other elements; a single one is sooner assigned."""
+        if out.ndim:
+            self.add(f'{self.name(np.copyto)}({self.array(out)}, {source}, casting="{casting}")')
+        else:
+            self.add(f"{self.array(out)}[()] = {source}")
+
+    def _start_from(self, value: Any, out: np.ndarray[Any, Any]) -> None:
+        """Let `out` have the elements of a value, which it may have already."""
+        if self.fixed.get(value) is not out:
+            self._fill(out, self.argument(value))
+
+    def _reduction(self, call: Call, out: str) -> str:
+        """The ufunc's own method, which is what np.sum and its like call in the end."""
+        axis, keepdims = call.kwargs.get("axis"), bool(call.kwargs.get("keepdims", False))
+        reduced = f"{self.arguments(call.args, {})}, {axis!r}, None, {out}, {keepdims}"
+        return f"{self.name(_REDUCTIONS[call.function])}({reduced})"
+
+    def _accumulation(self, total: np.ndarray[Any, Any], a: Any, b: Any) -> str:
+        """One call of BLAS where all arrays are the same ones on every run, and lie in memory as it wants them."""
+        x, y = (v if isinstance(v, np.ndarray) else self.fixed.get(v) for v in (a, b))
+        if x is not None and y is not None and total.flags.c_contiguous and all(x.flags.forc for x in (x, y)):
+            add = blas.accumulation(np.atleast_2d(total), np.atleast_2d(x), y)
+            return f"{self.name(add, 'accumulate')}()"
+        return f"{self.name(_accumulate)}({self.array(total)}, {self.arguments((a, b), {})})"
+
+    def _combination(self, call: Call, out: np.ndarray[Any, Any], position: int) -> None:
+        x, _, a, b = call.args
+        array, factor = self.fixed.get(x), self.fixed.get(a, a)
+        if array is None or isinstance(factor, Value):  # not the same array on every run
+            total = f"{self.name(combined)}({self.argument(x)}, {self.array(out)}, {self.arguments((a, b), {})})"
+            self._fill(out, total)
+            return
+        bind = partial(blas.combination, a=factor, b=b)
+        self.add(f"{self.name(bind(array, out), 'combine')}()")
+        single = [factor] if isinstance(factor, np.ndarray) else []
+        self._note_sweep(call, position, "", [array, out], out, single, bind)
+
+    def _sum_of_products(self, out: np.ndarray[Any, Any], total: Any, left: Any, right: Any) -> None:
+        """One product of all factors that lie as they were placed, and one for each pair of the others."""
+        pairs = list(zip(left, right, strict=True))
+        alike = left[0] is left[-1]
+        lasting = {a for a in left if a.root in self._placed or (a.root.kind == "input" and a in self.fixed)}
+        inside = [(a, b) for a, b in pairs if alike or a in lasting]
+        whole = self._whole_factors(*zip(*inside, strict=True)) if inside else None
+        if whole is not None:
+            pairs = [whole, *((a, b) for a, b in pairs if not (alike or a in lasting))]
+        if total is not None:
+            self._start_from(total, out)
+        else:
+            first = ", ".join(map(self.argument, pairs.pop(0)))
+            self.add(f"{self.name(np.matmul)}({first}, out={self.array(out)})")
+        self.add(*[self._accumulation(out, a, b) for a, b in pairs])
+
+    def _whole_factors(self, left: Any, right: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None:
+        """Factors whose product is the sum of the products, if these lie one after the other in memory."""
+        columns = _joined([self.fixed.get(b) for b in right])
+        if columns is None:
+            return None
+        if all(a is left[0] for a in left) and left[0].kind == "constant":  # as what sums over rows
+            return np.concatenate([self.fixed[left[0]]] * len(left), axis=-1), columns[0]
+        rows = _joined([x.T if (x := self.fixed.get(a)) is not None else None for a in left])
+        return None if rows is None or rows[1] != columns[1] else (rows[0].T, columns[0])
+
+    def _line(self, function: Any, args: Any, out: Any, more: str) -> None:
+        self.add(f"{self.name(function)}({self.arguments(args, {})}, out={self.array(out)}{more})")
+
+    def _out(
+        self, call: Call, result: Value, position: int, *, in_place: bool = False, only: Any = None
+    ) -> np.ndarray[Any, Any]:
+        """Where the result goes: an array outside of the program, an operand that dies, or a buffer."""
+        if result in self._placed:
+            return self._placed[result]
+        target = self._targets.get(result)
+        if target is not None and self._may_overwrite(target, call, result, position, in_place, only):
+            return target.source  # type: ignore[no-any-return]
+        if in_place:
+            for operand in [only] if only is not None else call.operands:
+                if isinstance(operand, Value) and self._dies(operand, position) and _same_layout(operand, result):
+                    # The buffer goes on under another name, and is not free after all.
+                    self.buffer_of[result] = self.buffer_of.pop(operand)
+                    return self.fixed[operand]  # type: ignore[no-any-return]
+        nbytes = _rounded(result.nbytes)
+        free = self._free.get(nbytes)
+        if free:
+            number = free.pop()
+        else:
+            number = len(self.buffers)
+            self.buffers.append(aligned_bytes(nbytes))
+        self.buffer_of[result] = number
+        return laid_out(self.buffers[number], result)
+
+    def _dies(self, operand: Value, position: int) -> bool:
+        return operand in self.buffer_of and operand.owner is None and self._last[operand] == position
+
+    def _may_overwrite(
+        self, target: Value, call: Call, result: Value, position: int, in_place: bool, only: Any
+    ) -> bool:
+        """Whether a result may be written to a parameter's array at once: nobody reads its old elements after that."""
+        last = self._last.get(target, -1)
+        if not _same_layout(target, result) or last > position:
+            return False
+        if last < position:
+            return True
+        # Read by this very call: elementwise functions may read and write the same element, and others start from the
+        # elements of one operand.
+        reads = [v for v in call.operands if v.root is target]
+        return in_place and (all(v is target for v in reads) if only is None else reads == [only])
+
+    # The end
+
+    def _finish(self) -> None:
+        # Any of these may be an array's old content: read all before anything is written.
+        self._set_gradients()
+        self.add(f"result = {self._result(self.program.outputs)}")
+        self._store()
+        for leaf in dict.fromkeys(self.program.updated):
+            now = f"{self.name(next_number, 'next_number')}()"
+            self.add(f"{self.name(Leaf)}.last_update = {self.name(leaf, 'leaf')}.updated = {now}")
+        self.add("return result")
+
+    def _set_gradients(self) -> None:
+        for leaf in self.program.folded:
+            self.add(f"{self.name(leaf, 'leaf')}.grad = {self.name(Lost(_FOLDED), 'folded')}")
+        for leaf, gradient in self.program.grads.items():
+            name = self.name(leaf, "leaf")
+            if gradient is None:
+                self.add(f"{name}.grad = None")
+            elif gradient.root in self.buffer_of:
+                self.pending[leaf] = Pending(self.fixed[gradient])
+                self.add(f"{name}.grad = {self.name(self.pending[leaf], 'pending')}")
+            else:
+                self.add(f"{name}.grad = {self.name(np.array)}({self.argument(gradient)})")
+
+    def _store(self) -> None:
+        program = self.program
+        moved = [
+            (target, value) for target, value in program.stores.items() if self.fixed.get(value) is not target.source
+        ]
+        sources = []
+        for _, value in moved:
+            source = self.argument(value)
+            if value.root.kind == "storage":
+                self.add(f"s{value.number} = {source}.copy()")
+                source = f"s{value.number}"
+            sources.append(source)
+        for (target, _), source in zip(moved, sources, strict=True):
+            self._fill(target.source, source)
+
+    def _result(self, tree: Any) -> str:
+        if isinstance(tree, dict):
+            return f"{{{', '.join(f'{self.name(k)}: {self._result(v)}' for k, v in tree.items())}}}"
+        if isinstance(tree, list | tuple):
+            items = "".join(f"{self._result(item)}, " for item in tree)
+            if hasattr(tree, "_make"):
+                return f"{self.name(type(tree))}({items})"
+            return f"[{items}]" if isinstance(tree, list) else f"({items})"
+        if isinstance(tree, Wrapped):
+            return f"{self.name(Tensor)}({self._kept(tree.value)})"
+        return self._kept(tree) if isinstance(tree, Value) else self.name(tree)
+
+    def _kept(self, value: Value) -> str:
+        """A result that later runs leave alone."""
+        named = self.argument(value)
+        fresh = value in self.local and value.owner is None and value.kind == "result"
+        return named if fresh else f"{self.name(_copy)}({named})"
+
+
+def _gradient(leaf: Leaf) -> Any:
+    gradient: Any = leaf.grad
+    return gradient.array() if isinstance(gradient, Pending) else gradient
+
+
+def _accumulate(total: Any, a: Any, b: Any) -> None:
+    np.add(total, np.matmul(a, b), out=total)
+
+
+def _copy(value: Any) -> Any:
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
+def _plain(function: Any) -> Any:
+    """The body of a primitive, as a program calls it."""
+    return table[function].function
+
+
+def _joined(arrays: list[Any]) -> tuple[np.ndarray[Any, Any], list[int]] | None:
+    """Arrays that follow one another in memory as one, along the first axis, and the order in which they do."""
+    if any(x is None or not x.flags.c_contiguous for x in arrays):
+        return None
+    starts = [x.ctypes.data for x in arrays]
+    order = sorted(range(len(arrays)), key=starts.__getitem__)
+    first = arrays[order[0]]
+    if [starts[i] for i in order] != [starts[order[0]] + n * first.nbytes for n in range(len(arrays))]:
+        return None
+    shape = (len(arrays) * first.shape[0], *first.shape[1:])
+    # The arrays are parts of one buffer, which stays alive as they do.
+    return np.lib.stride_tricks.as_strided(first, shape, first.strides), order
+
+
+def _same_layout(a: Value, b: Value) -> bool:
+    return a.is_array and a.layout == b.layout
+
+
+def _rounded(nbytes: int) -> int:
+    return max(CACHE_LINE, -(-nbytes // CACHE_LINE) * CACHE_LINE)
+
+
+def _is_an_array(argument: Any) -> bool:
+    return isinstance(argument, Value) and argument.is_array
+
+
+def _is_plain_reduction(call: Call) -> bool:
+    named = call.kwargs.keys() <= {"axis", "keepdims"} and len(call.args) == 1 and call.dtype is None
+    return call.function in _REDUCTIONS and named and isinstance(call.kwargs.get("axis"), int | tuple | type(None))
+
+
+def _is_cut_up(value: Value, program: Program) -> bool:
+    """Whether an argument has so many views that one copy, of which they can be made once, costs less on each run."""
+    if not value.is_array or value.strides != value.packed:
+        return False
+    views = sum(call.results[0].root is value for call in program.calls if len(call.results) == 1)
+    return views >= MANY and value.nbytes <= views * WORTH
+
+
+def _is_gather(call: Call) -> bool:
+    """Whole rows named by one array of integers."""
+    if len(call.args) == 2 and call.kwargs.get("axis") == 0 and call.kwargs.keys() == {"axis"}:
+        source, index = call.args
+    elif len(call.args) == 1 and call.kwargs.keys() == {"index"}:
+        source, index = call.args[0], call.kwargs["index"]
+    else:
+        return False
+    return (
+        isinstance(source, Value)
+        and isinstance(index, Value)
+        and index.is_array
+        and index.dtype.kind in "iu"
+        and len(index.shape) >= 1
+    )
+
+
+def _gather(source: Any, index: Any, out: Any) -> None:
+    """``source[index]`` into a buffer: np.take writes there at once only if it need not check the index."""
+    if reads_outside(index, len(source)):
+        np.copyto(out, source[index])  # counts from the end, or raises
+    else:
+        source.take(index, 0, out, "clip")
+
+
+def _scatter(g: Any, *, index: Any, shape: Any, out: Any) -> None:
+    out.fill(0)
+    if reads_twice(index):
+        np.add.at(out, index, g)
+    else:
+        out[index] = g
