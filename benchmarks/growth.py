@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 
 import tinygrad_np as tg
@@ -14,16 +16,24 @@ OPERATIONS = 300_000  # about how many are timed of each length
 
 def report() -> str:
     """Both, as Markdown."""
-    per_operation = cost_of_operations()
-    first = per_operation[LENGTHS[0]]
     lines = ["Eager chains, forward and backward, on 10 float64: microseconds an operation, the best of several.", ""]
-    lines += [f"| {' | '.join(f'{n:,} operations' for n in LENGTHS)} |", "| --- " * len(LENGTHS) + "|"]
-    lines += [f"| {' | '.join(f'{t:.2f} ({t / first:.2f})' for t in per_operation.values())} |", ""]
+    lines += [f"| | {' | '.join(f'{n:,} operations' for n in LENGTHS)} |", "| --- " * (1 + len(LENGTHS)) + "|"]
+    lines += [_row("as it is", cost_of_operations())]
+    gc.disable()
+    try:
+        lines += [_row("after gc.disable()", cost_of_operations()), ""]
+    finally:
+        gc.enable()
     captures = {w.name: capture_in_steps(w) for w in (*mlp.WORKLOADS, *graphs.WORKLOADS)}
     lines += ["The first call of a compiled step, which captures it: in eager steps.", ""]
     lines += [f"| {' | '.join(captures)} |", "| --- " * len(captures) + "|"]
     lines += [f"| {' | '.join(f'{steps:.1f}' for steps in captures.values())} |"]
     return "\n".join(lines)
+
+
+def _row(title: str, times: dict[int, float]) -> str:
+    first = times[LENGTHS[0]]
+    return f"| {title} | {' | '.join(f'{t:.2f} ({t / first:.2f})' for t in times.values())} |"
 
 
 def cost_of_operations() -> dict[int, float]:

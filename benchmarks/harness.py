@@ -328,4 +328,17 @@ def machine() -> dict[str, str]:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             versions[package] = "not installed"
-    return {"machine": f"{platform.machine()}, {THREADS} cores, {platform.system()}", **versions}
+    where = f"{platform.machine()}, {THREADS} cores, {platform.system()}"
+    return {"machine": where, "numpy's BLAS": _blas(), **versions}
+
+
+def _blas() -> str:
+    """The library that NumPy multiplies matrices with, and the kind of processor that it takes this one for."""
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        return "unknown, as threadpoolctl is not installed"
+    for library in threadpool_info():
+        if library["user_api"] == "blas":
+            return f"{library['internal_api']} {library['version']}, kernels for {library.get('architecture')}"
+    return "unknown"
