@@ -157,44 +157,34 @@ def combine_multiples(program: Program) -> Program:
 
     Such are ``w - rate * g``, ``b * v + c * g`` and ``(m - g) * b + g``: the updates of most optimisers.
     """
-    made = _makers(program.calls)
-    uses = Counter(value.root for call in program.calls for value in call.operands)
-    kept = {value.root for value in program.kept()}
-    numbers = program.unused_numbers()
-    start: list[Call] = []
-    instead: dict[Call, list[Call]] = {}
+    return _Combining(program).combined()
 
-    def maker(value: Any, function: Any) -> Call | None:
-        """The call of this function that makes a value which nothing else reads."""
-        call = made.get(value) if isinstance(value, Value) and uses[value] == 1 and value not in kept else None
-        if call is None or call in instead or call.function is not function:
-            return None
-        return call if _is_arithmetic(call) else None
 
-    def multiple(value: Any) -> tuple[Any, Any, list[Call]]:
-        """What a value is which multiple of, and the calls that it takes."""
-        call = maker(value, np.multiply)
-        if call is not None:
-            for x, other in (call.args, call.args[::-1]):
-                factor = _factor(other, value.dtype)
-                if factor is not None and isinstance(x, Value) and x.shape == value.shape:
-                    return x, factor, [call]
-        return value, 1.0, []
+class _Combining:
+    """What `combine_multiples` knows of the program, and has found so far."""
 
-    def fitness(value: Value, factor: Any, result: Value) -> int:
-        """How well the sum may take the place of one of its terms: 2 if that is where it has to be in the end."""
-        if value.owner is not None or not isinstance(factor, float):
-            return 0
-        if program.stores.get(value) is result:
-            return 2
-        return int(value in made and uses[value] == 1 and value not in kept)
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.made = _makers(program.calls)
+        self.uses = Counter(value.root for call in program.calls for value in call.operands)
+        self.kept = {value.root for value in program.kept()}
+        self.numbers = program.unused_numbers()
+        self.start: list[Call] = []  # calls to be made before all others
+        self.instead: dict[Call, list[Call]] = {}
 
-    for call in program.calls:
-        if call.function not in (np.add, np.subtract) or not _is_arithmetic(call) or call.results[0].nbytes < SMALL:
-            continue
+    def combined(self) -> Program:
+        """The program with the sums in one call each."""
+        for call in self.program.calls:
+            if call.function in (np.add, np.subtract) and _is_arithmetic(call) and call.results[0].nbytes >= SMALL:
+                self._combine(call)
+        calls = [new for call in self.program.calls for new in self.instead.get(call, [call])]
+        return dataclasses.replace(self.program, calls=self.start + calls)
+
+    def _combine(self, call: Call) -> None:
+        """Put one call in the place of a sum and the multiples that it adds, if that is possible."""
         (result,) = call.results
-        (x, a, first), (y, b, second) = map(multiple, call.args)
-        between = maker(x, np.subtract)
+        (x, a, first), (y, b, second) = map(self._multiple, call.args)
+        between = self._maker(x, np.subtract)
         turned = call.function is np.subtract
         if turned and isinstance(b, float):
             b = -b
@@ -203,20 +193,51 @@ def combine_multiples(program: Program) -> Program:
             x, b, first = between.args[0], 1.0 - a, [*first, between]
         gone = [*first, *second]
         if not gone or not all(isinstance(v, Value) and v.layout == result.layout for v in (x, y)) or x.root is y.root:
-            continue
+            return
         sign: Any = np.positive
-        if fitness(x, a, result) > fitness(y, b, result):
+        if self._fitness(x, a, result) > self._fitness(y, b, result):
             sign = np.negative if turned else np.positive
             x, y, a, b = y, x, b, a
-        elif not fitness(y, b, result):
-            continue
-        if isinstance(a, Value):  # BLAS reads it from an array, which is not written in between
-            rate, a = a, _like(a, next(numbers))
-            earlier = instead.setdefault(made[rate], [made[rate]]) if rate in made else start
-            earlier.append(Call(sign, (rate,), {}, [a]))
-        instead |= {one: [] for one in gone} | {call: [Call(combined, (x, y, a, b), {}, [result])]}
-    calls = [new for call in program.calls for new in instead.get(call, [call])]
-    return dataclasses.replace(program, calls=start + calls)
+        elif not self._fitness(y, b, result):
+            return
+        if isinstance(a, Value):
+            a = self._from_array(a, sign)
+        self.instead |= {one: [] for one in gone} | {call: [Call(combined, (x, y, a, b), {}, [result])]}
+
+    def _multiple(self, value: Any) -> tuple[Any, Any, list[Call]]:
+        """What a value is which multiple of, and the calls that it takes."""
+        call = self._maker(value, np.multiply)
+        if call is not None:
+            for x, other in (call.args, call.args[::-1]):
+                factor = _factor(other, value.dtype)
+                if factor is not None and isinstance(x, Value) and x.shape == value.shape:
+                    return x, factor, [call]
+        return value, 1.0, []
+
+    def _maker(self, value: Any, function: Any) -> Call | None:
+        """The call of this function that makes a value which nothing else reads."""
+        call = self.made.get(value) if self._is_passing(value) else None
+        if call is None or call in self.instead or call.function is not function:
+            return None
+        return call if _is_arithmetic(call) else None
+
+    def _is_passing(self, value: Any) -> bool:
+        """Whether a value is made here, and read once and no more."""
+        return value in self.made and self.uses[value] == 1 and value not in self.kept
+
+    def _fitness(self, value: Value, factor: Any, result: Value) -> int:
+        """How well the sum may take the place of one of its terms: 2 if that is where it has to be in the end."""
+        if value.owner is not None or not isinstance(factor, float):
+            return 0
+        return 2 if self.program.stores.get(value) is result else int(self._is_passing(value))
+
+    def _from_array(self, factor: Value, sign: Any) -> Value:
+        """The factor, or its negative, in an array: BLAS reads it from one that is not written in between."""
+        copy = _like(factor, next(self.numbers))
+        call = self.made.get(factor)
+        earlier = self.start if call is None else self.instead.setdefault(call, [call])
+        earlier.append(Call(sign, (factor,), {}, [copy]))
+        return copy
 
 
 def _is_arithmetic(call: Call) -> bool:
