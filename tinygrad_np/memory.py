@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CACHE_LINE", "aligned", "aligned_bytes", "keep_freed_memory", "laid_out"]
+__all__ = ["CACHE_LINE", "aligned", "aligned_bytes", "keep_freed_memory", "laid_out", "owner"]
 
 CACHE_LINE = 64
 """Bytes that a processor fetches at once."""
@@ -48,6 +48,14 @@ def laid_out(memory: NDArray[np.uint8], like: Any) -> NDArray[Any]:
     back = sorted(range(len(order)), key=order.__getitem__)
     array: NDArray[Any] = flat.reshape([like.shape[axis] for axis in order]).transpose(back)
     return array
+
+
+def owner(array: NDArray[Any]) -> Any:
+    """What the memory belongs to that an array looks into: itself, another array, or whatever lent it."""
+    found: Any = array
+    while isinstance(found, np.ndarray) and found.base is not None:
+        found = found.base
+    return found
 
 
 # The names and numbers that glibc's malloc.h gives them.

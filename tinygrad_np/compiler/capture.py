@@ -10,6 +10,7 @@ What a replay could not repeat, such as a decision that depends on an element's 
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -49,14 +50,23 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin, ArrayMethods):
         What it is in the program at the moment; writing in place makes it another.
     array : ndarray or NumPy scalar
         What it is during capture.
+    is_array : bool
+        Whether it stands for an ndarray. One without axes may be given a scalar's content.
     """
 
-    __slots__ = ("__weakref__", "array", "tape", "value")
+    __slots__ = ("__weakref__", "array", "is_array", "tape", "value")
 
     def __init__(self, tape: Tape, value: Value, array: Any) -> None:
         self.tape = tape
         self.value = value
         self.array = array
+        self.is_array = isinstance(array, np.ndarray)
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        """What the user's ``isinstance`` is told that it is: an ndarray, or a NumPy scalar."""
+        ours = str(sys._getframe(1).f_globals.get("__name__")).startswith("tinygrad_np.")
+        return Traced if ours else np.ndarray if self.is_array else type(self.array)
 
     @property
     def _value(self) -> Any:
@@ -189,9 +199,11 @@ class Tape:
         self.grads: dict[Leaf, Any] = {}
         self._count = 0
         self._start = next_number()
+        self._errors = _errors()
         self._storages: dict[int, Traced] = {}
         self._transient: set[Value] = set()
         self._grad_inputs: dict[Leaf, Traced | None] = {}
+        self._grads_given: dict[Leaf, Value] = {}
         self._loaded: list[tuple[Traced, Value]] = []
         self._stale: set[Value] = set()  # values that share memory with one that was written to since
 
@@ -243,7 +255,9 @@ class Tape:
         if leaf not in self._grad_inputs:
             given: Any = leaf.grad
             given = given.array() if isinstance(given, Pending) else given
-            self._grad_inputs[leaf] = None if given is None else self._outside("grad", given, leaf)
+            self._grad_inputs[leaf] = made = None if given is None else self._outside("grad", given, leaf)
+            if made is not None:
+                self._grads_given[leaf] = made.value
         return self._grad_inputs[leaf]
 
     def set_grad(self, leaf: Leaf, gradient: Any) -> None:
@@ -262,7 +276,7 @@ class Tape:
         """Make a call for real, and write it down."""
         if capturing.get() is not self:  # another thread, or long after
             return function(*map_leaves(_concrete, tuple(args)), **map_leaves(_concrete, kwargs))
-        out = dtype = None
+        out = target = dtype = None
         if kwargs or function.__class__ is not np.ufunc:  # else there is nothing special about it
             if getattr(function, "traceable", False):
                 return function(*args, **kwargs)
@@ -276,10 +290,13 @@ class Tape:
             if isinstance(out, tuple):
                 (out,) = out if len(out) == 1 else (self._several_outs(function),)
             if out is not None:
-                out = self.storage(out)
                 kwargs.pop("casting", None)
+            if isinstance(out, Traced) and not out.is_array:
+                out = None  # an operator in place gives the name of a number to another one
+        if out is not None:
+            target = self.storage(out)
         if _ATOMS.issuperset(map(type, args)):  # nothing nested, as in most calls
-            concrete = tuple([a.array if a.__class__ is Traced else a for a in args])
+            concrete = tuple([a.array if type(a) is Traced else a for a in args])
             given, operands = args, tuple(map(self._operand, args))
         else:
             given, args = leaves(args), tuple(args)
@@ -289,19 +306,21 @@ class Tape:
             given = [*given, *leaves(kwargs)]
             concrete_kwargs, kwargs = map_leaves(_concrete, kwargs), map_leaves(self._operand, kwargs)
         result = function(*concrete, **concrete_kwargs)
-        if out is not None and (result.dtype != out.dtype or result.shape != out.shape):
-            dtype = out.dtype
-            result = np.empty_like(out.array)
+        if target is not None and (result.dtype != target.dtype or result.shape != target.shape):
+            dtype = target.dtype
+            result = np.empty_like(target.array)
             casting = {"casting": "same_kind"} if isinstance(function, np.ufunc) else {}
             function(*concrete, out=result, **concrete_kwargs, **casting)
         made = self._record(Call(function, operands, kwargs, [], dtype, effect), given, result)
-        if out is None:
-            return made
-        self.write(out, made)
-        return out
+        return made if target is None else self._write_to(out, target, made)
+
+    def _write_to(self, array: Any, target: Traced, made: Traced) -> Traced:
+        """Let what stands in for an array, which may be a plain one, have another content."""
+        self.write(target, made)
+        return target
 
     def _record(self, call: Call, given: Sequence[Any], result: Any) -> Any:
-        several = isinstance(result, _SEVERAL)
+        call.several = several = isinstance(result, _SEVERAL)
         made = [] if result is None else list(result) if several else [result]
         for array in made:
             if not isinstance(array, _ARRAYS):
@@ -327,9 +346,10 @@ class Tape:
                     if overlap(array, _concrete(operand)):
                         value.owner = self._operand(operand).root
             call.results.append(value)
-        for kind, setting in np.geterr().items():
-            if setting == "ignore":
-                self.program.ignored[kind] = "ignore"
+        errors = _errors()
+        if errors != self._errors:
+            call.errors = {kind: setting for kind, setting in errors.items() if setting != self._errors[kind]}
+        self.program.ignored |= {kind: setting for kind, setting in errors.items() if setting == "ignore"}
         return call
 
     def _operand(self, leaf: Any) -> Any:
@@ -355,11 +375,11 @@ class Tape:
             self._loaded.append((made, made.value))
         return self.storage(array)  # type: ignore[no-any-return]
 
-    def _copyto(self, target: Any, source: Any) -> None:
-        target = self.storage(target)
+    def _copyto(self, array: Any, source: Any) -> None:
+        target = self.storage(array)
         strides = target.array.strides
         made = self.call(copied, (source,), {"shape": target.shape, "dtype": target.dtype, "strides": strides})
-        self.write(target, made)
+        self._write_to(array, target, made)
 
     def _several_outs(self, function: Function) -> Any:
         raise CaptureError(f"{function_name(function)}: tg.compile does not capture several out= arrays")
@@ -382,6 +402,10 @@ class Tape:
         """The program, given what the function returned."""
         program = self.program
         program.outputs = map_leaves(self._returned, output)
+        for leaf, value in self._grads_given.items():
+            given = self._grad_inputs[leaf]
+            if given is not None and given.value is not value:  # written to in place
+                self.grads.setdefault(leaf, given)
         # Leaves that the function made itself are made anew, and forgotten, each time.
         program.grads = {
             leaf: None if gradient is None else self._operand(gradient)
@@ -396,14 +420,21 @@ class Tape:
         program.updated = [leaf for leaf in program.updated if leaf.number < self._start]
         self._check_stores()
         # What stands in for an array refers to the tape: in a circle, its arrays would stay until the next collection.
-        for held in (self.grads, self._storages, self._grad_inputs, self._loaded):
+        for held in (self.grads, self._storages, self._grad_inputs, self._grads_given, self._loaded):
             held.clear()
         return program
 
     def _returned(self, leaf: Any) -> Any:
         if isinstance(leaf, Tensor):
-            return Wrapped(self._operand(self.storage(leaf._value)))
-        return self._operand(leaf) if isinstance(leaf, Traced) else leaf
+            if not isinstance(leaf._node, Leaf):
+                return Wrapped(self._operand(self.storage(leaf._value)))
+            if leaf._node.number > self._start:
+                raise CaptureError(
+                    f"the function returns a leaf of shape {leaf.shape} that it makes itself, and a replay makes no "
+                    "tensors: return its elements, and make the leaf outside of the compiled function"
+                )
+            return leaf
+        return self._operand(leaf) if isinstance(leaf, Traced | np.ndarray) else leaf
 
     def _check_stores(self) -> None:
         used = {v.root for call in self.program.calls for v in call.operands} | self.program.kept()
@@ -421,6 +452,11 @@ def _concrete(leaf: Any) -> Any:
     if isinstance(leaf, slice):
         return slice(*(_concrete(part) for part in (leaf.start, leaf.stop, leaf.step)))
     return leaf.array if isinstance(leaf, Traced) else leaf
+
+
+def _errors() -> dict[str, str]:
+    """What NumPy does upon an overflow and the like."""
+    return {**np.geterr()}  # type: ignore[dict-item]
 
 
 def _refuse(function: Function, kwargs: dict[str, Any]) -> None:

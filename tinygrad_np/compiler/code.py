@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from tinygrad_np.compiler.program import Value
 
 __all__ = ["Code"]
+
+_WRITTEN_OUT = (bool, int, str, type(None))
 
 
 class Code:
@@ -38,7 +38,7 @@ class Code:
 
     def name(self, thing: Any, kind: str = "") -> str:
         """What the function calls a thing; `kind` is for things that have no name of their own."""
-        if thing is None or (isinstance(thing, bool | int | str) and not isinstance(thing, np.generic)):
+        if type(thing) in _WRITTEN_OUT:
             return repr(thing)
         known = self._names.get(id(thing))
         if known is None:

@@ -127,30 +127,32 @@ class Compiled:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if capturing.get() is not None:  # within another compiled function: part of its program
             return self.fn(*args, **kwargs)
-        careful = not _RAISING.isdisjoint(np.geterr().values())
+        errors = tuple(np.geterr().values())
         if not kwargs and all(x.__class__ is np.ndarray for x in args):  # the common case, told quickly
             given = list(args)
-            key: Any = (*[(x.shape, x.dtype, x.strides) for x in args], recording.get(), careful)
+            key: Any = (*[(x.shape, x.dtype, x.strides) for x in args], recording.get(), errors)
         else:
             given = leaves((args, kwargs))
             if recording.get() and any(isinstance(x, Tensor) and not x.is_leaf for x in given):
                 return self.fn(*args, **kwargs)  # the caller's own graph goes on through it
-            key = (_structure((args, kwargs)), *map(_kind, given), recording.get(), careful)
+            key = (_structure((args, kwargs)), *map(_kind, given), recording.get(), errors)
         with self._lock:
             entry = self._entries.get(key)
             changed = "arguments of another kind" if entry is None else entry.changed()
             if entry is None or changed is not None:
                 with _CAPTURES:
-                    entry = self._entries[key] = self._capture(args, kwargs, given, careful)
+                    entry = self._entries[key] = self._capture(args, kwargs, given)
                 if self.captures == OFTEN:
                     warnings.warn(_captured_often(function_name(self.fn), changed), stacklevel=2)
             self.program = entry.replay
-            if entry.recorded:
-                return checkpoint(self.fn)(*args, **kwargs)
-            assert entry.replay is not None
-            return entry.replay([_array(x) for x in given])
+            if entry.replay is None:
+                return entry.instead(*args, **kwargs)
+            inputs = [_array(x) for x in given]
+            if entry.replay.writes_to(inputs):
+                return self.fn(*args, **kwargs)
+            return entry.replay(inputs)
 
-    def _capture(self, args: Any, kwargs: Any, given: list[Any], careful: bool) -> _Entry:
+    def _capture(self, args: Any, kwargs: Any, given: list[Any]) -> _Entry:
         self.captures += 1
         watch = Watch(self.fn, given)
         state = generator().bit_generator.state
@@ -163,7 +165,8 @@ class Compiled:
                     "would not: return it, keep it in a tensor, or change it outside of the function"
                 )
             if recorded:
-                return _Entry(watch, None, {}, recorded=True)
+                once = program.stores or program.grads or program.updated  # what must not be done again by backward
+                return _Entry(watch, None, {}, self.fn if once else checkpoint(self.fn))
             # Once more, with other random draws: whatever differs now would have been fixed for all replays.
             repetition = Repetition(program, function_name(self.fn), watch.arrays)
             self._dry_run(args, kwargs, given, watch, repetition)
@@ -172,8 +175,10 @@ class Compiled:
         grads_read = program.grads_read
         program = optimised(program) if self.exact else reordered(optimised(program))
         alone = not self.exact and prefers_one_thread(program)
+        settings = [np.geterr(), *(call.errors for call in program.calls)]
+        careful = any(not _RAISING.isdisjoint(errors.values()) for errors in settings)
         replay = Replay(program, one_thread=alone, careful=careful)
-        return _Entry(watch, replay, grads_read, recorded=False)
+        return _Entry(watch, replay, grads_read, self.fn)
 
     def _dry_run(self, args: Any, kwargs: Any, given: list[Any], watch: Watch, tape: Tape) -> tuple[Program, bool]:
         """Run the function on stand-ins, which leaves everything outside of it as it was."""
@@ -193,11 +198,13 @@ class Compiled:
 class _Entry:
     """A program with what it depends on."""
 
-    def __init__(self, watch: Watch, replay: Replay | None, grads_read: dict[Leaf, bool], *, recorded: bool) -> None:
+    def __init__(
+        self, watch: Watch, replay: Replay | None, grads_read: dict[Leaf, bool], instead: Callable[..., Any]
+    ) -> None:
         self.watch = watch
-        self.replay = replay
+        self.replay = replay  # None if the result is part of a graph, which only the function itself can make
         self.grads_read = grads_read
-        self.recorded = recorded  # the result is part of a graph, which only the function itself can make
+        self.instead = instead  # what is called then
 
     def changed(self) -> str | None:
         """What is not as it was, or None."""

@@ -125,7 +125,7 @@ def share_common_calls(program: Program) -> Program:
 
 def _key(call: Call) -> Any:
     """What two equal calls have in common; None if that cannot be told."""
-    parts: list[Any] = [id(call.function), str(call.dtype), *call.kwargs]
+    parts: list[Any] = [id(call.function), str(call.dtype), str(call.errors), *call.kwargs]
     for leaf in call.args if call.flat else leaves((call.args, list(call.kwargs.values()))):
         if isinstance(leaf, Value):
             parts.append(leaf)

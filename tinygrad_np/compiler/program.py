@@ -110,6 +110,10 @@ class Call:
         it is made on every run, in its place.
     operands : list of Value
         The values that it reads, each as often as it is named.
+    several : bool
+        The function returns a tuple or list, if only of one.
+    errors : dict
+        What NumPy's error handling was other than around the captured function.
     flat : bool
         Nothing is nested in its arguments, and none has a keyword: so it is with most calls, and much is sooner done.
     """
@@ -120,6 +124,8 @@ class Call:
     results: list[Value]
     dtype: np.dtype[Any] | None = None
     effect: bool = False
+    several: bool = False
+    errors: dict[str, str] = field(default_factory=dict)
     operands: list[Value] = field(init=False)
     flat: bool = field(init=False)
 
@@ -168,7 +174,7 @@ class Program:
     updated : list of Leaf
         Leaves whose arrays it declared to be updated.
     ignored : dict
-        The NumPy error handling under which it runs.
+        What any of its calls has NumPy ignore.
     """
 
     values: list[Value] = field(default_factory=list)

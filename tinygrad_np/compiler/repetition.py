@@ -7,15 +7,21 @@ another array the second time, from what is there all the time, which is the sam
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 
 from tinygrad_np.compiler.capture import Tape, Traced
-from tinygrad_np.compiler.program import Call, Program, Value, values_in
+from tinygrad_np.compiler.program import Call, Program, Value, Wrapped, values_in
 from tinygrad_np.errors import CaptureError
+from tinygrad_np.memory import owner
+from tinygrad_np.trees import leaves
 
 __all__ = ["Repetition"]
+
+_SMALL = 100  # to which one can be added in every dtype
+_UNCHANGING = (bool, int, float, complex, str, bytes, type(None), np.generic, np.dtype, type(...), slice)
 
 
 class Repetition(Tape):
@@ -58,7 +64,7 @@ class Repetition(Tape):
 
     def _tell_kind(self, source: np.ndarray[Any, Any], value: Value) -> None:
         """Whether an array is there all the time, or is made by the function, and then must have the same elements."""
-        if _memory(source) is not _memory(value.source):
+        if owner(source) is not owner(value.source):
             self._check_elements(source, value)
             value.kind = "constant"
         elif _place(source) != _place(value.source):
@@ -73,6 +79,18 @@ class Repetition(Tape):
         if source is array and value is not None and value.kind == "constant":
             self._check_elements(array, value)
         return found
+
+    def _write_to(self, array: Any, target: Traced, made: Traced) -> Traced:
+        """As for `Tape`. A plain array is not written to in fact, so whoever looks at it sees what is not so."""
+        if array is not target:
+            source, value = self._met[id(array)]
+            if owner(source) is owner(value.source):
+                raise CaptureError(
+                    f"the function writes in place to an array of {target.dtype}{target.shape} that is not its own, "
+                    "nor in anything that it names: use the array by a name, an attribute or an item of something"
+                )
+            _spoil(array)
+        return super()._write_to(array, target, made)
 
     def _check_elements(self, array: Any, value: Value) -> None:
         if _bytes(array) != _bytes(value.source):
@@ -108,9 +126,22 @@ class Repetition(Tape):
         for what in ("stores", "grads", "grads_read", "updated"):
             if getattr(first, what) != getattr(second, what):
                 raise self._differs(f"what it leaves behind ({what}) was something else the second time")
-        if list(values_in(first.outputs)) != list(values_in(second.outputs)):
-            raise self._differs("it returned the result of another call the second time")
+        self._check_outputs(leaves(first.outputs), leaves(second.outputs))
         return first
+
+    def _check_outputs(self, first: list[Any], second: list[Any]) -> None:
+        for ours, theirs in zip_longest(first, second):
+            if isinstance(ours, Value | Wrapped) and isinstance(theirs, Value | Wrapped):
+                if next(values_in(ours)) is not next(values_in(theirs)):
+                    raise self._differs("it returned the result of another call the second time")
+            elif isinstance(ours, _UNCHANGING) and isinstance(theirs, _UNCHANGING):
+                if not _same(ours, theirs):
+                    raise self._differs(f"it returned {ours!r} the first time, and {theirs!r} the second")
+            elif ours is not theirs:
+                raise CaptureError(
+                    f"tg.compile: {self._name} returns a {type(ours).__name__} that it makes itself, which a replay "
+                    "could not: return arrays, tensors, numbers and strings, in dicts, lists and tuples"
+                )
 
     def _differs(self, what: str) -> CaptureError:
         return CaptureError(
@@ -120,16 +151,16 @@ class Repetition(Tape):
         )
 
 
+def _spoil(array: np.ndarray[Any, Any]) -> None:
+    """Give an array other elements, so that what is computed from them differs from what it was the first time."""
+    if array.dtype.kind == "b":
+        array[...] = ~array
+    else:
+        array[...] = np.where(np.abs(array) < _SMALL, array + array.dtype.type(1), array.dtype.type(0))
+
+
 def _is_unchanging(value: Value) -> bool:
     return value.kind == "constant" or (value.kind == "result" and value.source is not None)
-
-
-def _memory(array: np.ndarray[Any, Any]) -> Any:
-    """What owns the memory that an array looks into."""
-    owner: Any = array
-    while isinstance(owner, np.ndarray) and owner.base is not None:
-        owner = owner.base
-    return owner
 
 
 def _place(array: np.ndarray[Any, Any]) -> tuple[int, tuple[int, ...]]:
@@ -137,8 +168,8 @@ def _place(array: np.ndarray[Any, Any]) -> tuple[int, tuple[int, ...]]:
 
 
 def _is_writeable(array: np.ndarray[Any, Any]) -> bool:
-    owner = _memory(array)
-    return array.flags.writeable or (isinstance(owner, np.ndarray) and owner.flags.writeable)
+    memory = owner(array)
+    return array.flags.writeable or (isinstance(memory, np.ndarray) and memory.flags.writeable)
 
 
 def _alike(call: Call, earlier: Call, made: list[Any]) -> bool:

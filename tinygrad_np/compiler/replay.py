@@ -11,6 +11,7 @@ from tinygrad_np.compiler import blas
 from tinygrad_np.compiler.program import Program, Value
 from tinygrad_np.compiler.writing import Writer
 from tinygrad_np.graph import Lost
+from tinygrad_np.memory import owner
 
 __all__ = ["Replay"]
 
@@ -49,7 +50,9 @@ class Replay:
         self._buffer_of = writer.buffer_of
         self._pending = writer.pending
         self._positions = [value.source for value in inputs]
-        self._ignored = program.ignored
+        # In careful programs the calls say for themselves.
+        self._errors = np.geterr() if careful else program.ignored
+        self._written = {id(memory): memory for memory in (owner(target.source) for target in program.stores)}
         self._one_thread = one_thread
 
     def __call__(self, inputs: list[Any]) -> Any:
@@ -57,13 +60,18 @@ class Replay:
         given = [inputs[position] for position in self._positions]
         try:
             with blas.one_thread() if self._one_thread else nullcontext():
-                if not self._ignored:
+                if not self._errors:
                     return self._run(*given)
-                with np.errstate(**cast(Any, self._ignored)):
+                with np.errstate(**cast(Any, self._errors)):
                     return self._run(*given)
         except BaseException:
             self._lose_gradients()
             raise
+
+    def writes_to(self, inputs: list[Any]) -> bool:
+        """Whether an argument lies in memory that the program writes to, so that when it is read makes a difference."""
+        written = self._written
+        return bool(written) and any(id(owner(x)) in written for x in inputs if isinstance(x, np.ndarray))
 
     def _lose_gradients(self) -> None:
         leaf: Any

@@ -22,11 +22,13 @@ from tinygrad_np.compiler.inexact import accumulated, combined, stacked
 from tinygrad_np.compiler.passes import batched, expanded
 from tinygrad_np.compiler.program import Call, Program, Value, Wrapped, replaced, values_in
 from tinygrad_np.core import Tensor, converted, getitem, table, updated
+from tinygrad_np.errors import CaptureError
 from tinygrad_np.graph import Leaf, Lost, Pending, next_number
 from tinygrad_np.memory import CACHE_LINE, aligned_bytes, laid_out
 from tinygrad_np.rules.elementwise import imag, real
 from tinygrad_np.rules.indexing import reads_outside, reads_twice, scattered
 from tinygrad_np.rules.shapes import reshaped
+from tinygrad_np.signatures import function_name
 
 __all__ = ["Writer"]
 
@@ -81,12 +83,17 @@ class Writer(Code):
         self._sweeps: list[Sweep] = []
         self.pending: dict[Leaf, Pending] = {}
         self._last = self._last_uses()
+        self._handed_out: set[Value] = set()  # results that the caller gets, of which another needs a copy
         self._returned = set(values_in(program.outputs))
         self._targets = self._storages_of_results()
         self._placed = self._places()  # results that lie one after the other in memory, for sums of products
         for value in program.values:
             self._take_in(value)
+        outside, errors = np.geterr(), {}
         for position, call in enumerate(program.calls):
+            if careful and call.errors != errors:
+                errors = call.errors
+                self.add(f"{self.name(np.seterr)}(**{outside | errors})")
             self._emit(call, position)
             self._release(call, position)
         for loop in reversed(loops(self._sweeps)):
@@ -174,7 +181,7 @@ class Writer(Code):
 
     def _emit(self, call: Call, position: int) -> None:
         operands = call.operands
-        if len(call.results) == 1 and not call.effect:
+        if len(call.results) == 1 and not call.effect and not call.several:
             (result,) = call.results
             if result.owner is not None and call.function in _VIEWS and all(v in self.fixed for v in operands):
                 args, kwargs = replaced((call.args, call.kwargs), self.fixed.__getitem__)
@@ -221,7 +228,11 @@ class Writer(Code):
             if not result.is_array and result.dtype.kind == "f":
                 self._numbers.add(result)
             names.append(f"v{result.number}")
-        self.add(f"{', '.join(names)} = {line}" if names else line)
+        self.add(f"{', '.join(names)}{',' * call.several} = {line}" if names else line)
+        if not _is_of_fixed_shape(call):
+            for name, result in zip(names, call.results, strict=True):
+                kind = f"{result.shape}, {self.name(result.dtype)}"
+                self.add(f"{self.name(_check_kind)}({name}, {kind}, {self.name(call, 'call')})")
 
     def _is_on_numbers(self, call: Call) -> bool:
         """Whether this is arithmetic on single numbers."""
@@ -491,7 +502,8 @@ class Writer(Code):
     def _kept(self, value: Value) -> str:
         """A result that later runs leave alone."""
         named = self.argument(value)
-        fresh = value in self.local and value.owner is None and value.kind == "result"
+        fresh = value in self.local and value.owner is None and value.kind == "result" and value not in self._handed_out
+        self._handed_out.add(value)
         return named if fresh else f"{self.name(_copy)}({named})"
 
 
@@ -567,6 +579,23 @@ def _is_gather(call: Call) -> bool:
         and index.dtype.kind in "iu"
         and len(index.shape) >= 1
     )
+
+
+def _is_of_fixed_shape(call: Call) -> bool:
+    """Whether it is known that shape and dtype of the result do not depend on elements."""
+    function: Any = call.function
+    known = function in _VIEWS or function in _REDUCTIONS or function in (np.take, np.copy, np.where, np.matmul)
+    ufunc = isinstance(function, np.ufunc) or isinstance(getattr(function, "__self__", None), np.ufunc)
+    return known or ufunc or str(getattr(function, "__module__", "")).startswith("tinygrad_np.")
+
+
+def _check_kind(result: Any, shape: tuple[int, ...], dtype: np.dtype[Any], call: Call) -> None:
+    if result.shape != shape or result.dtype != dtype:
+        raise CaptureError(
+            f"{function_name(call.function)} returned {result.dtype}{result.shape} for other elements, and "
+            f"{dtype}{shape} when the function was captured: what it returns depends on the elements, and a program's "
+            "shapes and dtypes are fixed, so call it outside of the compiled function"
+        )
 
 
 def _gather(source: Any, index: Any, out: Any) -> None:
