@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike
 
 from tinygrad_np.errors import DtypeError, ShapeError
 from tinygrad_np.graph import capturing
+from tinygrad_np.standins import check
 
 __all__ = ["generator", "manual_seed", "uniform"]
 
@@ -64,6 +65,10 @@ def manual_seed(seed: int) -> None:
         raise DtypeError(f"manual_seed: the seed must be an integer, not {seed!r} ({type(seed).__name__})") from None
     if number < 0:
         raise ShapeError(f"manual_seed: the seed must be zero or above, not {number}")
+    check(_seed, number)
+
+
+def _seed(number: int) -> None:
     _generator.bit_generator.state = np.random.default_rng(number).bit_generator.state
 
 

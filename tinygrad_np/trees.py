@@ -8,7 +8,7 @@ from typing import Any
 
 from tinygrad_np.errors import ShapeError
 
-__all__ = ["leaves", "map_leaves", "matched", "paths", "rebuild"]
+__all__ = ["leaves", "map_leaves", "matched", "paths", "rebuild", "refilled"]
 
 _NESTED = (dict, list, tuple)  # one object, since making a union of types takes longer than looking it up
 
@@ -64,13 +64,26 @@ def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
         return function(tree)
     if isinstance(tree, dict):
         items = {key: map_leaves(function, item) for key, item in tree.items()}
-        if type(tree) is dict:
-            return items
-        like = copy.copy(tree)  # an ordered or default dict stays one
-        like.update(items)
-        return like
+        return items if type(tree) is dict else refilled(tree, items)
     results = [map_leaves(function, item) for item in tree]
-    return type(tree)._make(results) if hasattr(tree, "_make") else type(tree)(results)
+    return results if type(tree) is list else refilled(tree, results)
+
+
+def refilled(tree: Any, items: Any) -> Any:
+    """A dict, list or tuple of the same class, with the same attributes and other items.
+
+    Examples
+    --------
+    >>> from collections import OrderedDict
+    >>> refilled(OrderedDict(a=1), {"b": 2})
+    OrderedDict([('b', 2)])
+    """
+    if isinstance(tree, tuple):
+        return type(tree)._make(items) if hasattr(tree, "_make") else type(tree)(items)
+    like = copy.copy(tree)
+    like.clear()
+    (like.update if isinstance(tree, dict) else like.extend)(items)
+    return like
 
 
 def rebuild(tree: Any, new_leaves: Sequence[Any]) -> Any:

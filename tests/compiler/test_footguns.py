@@ -140,11 +140,14 @@ class TestRandomness:
         ],
     )
     def test_draws_that_would_be_fixed(self, draw: Callable[[], np.ndarray]) -> None:
-        refuses(lambda x: x + draw(), "did not do the same when it was run twice")
+        refuses(lambda x: x + draw(), "did not do the same when it was run twice|draws random numbers from random")
 
     def test_draws_of_a_generator_outside(self) -> None:
         rng = np.random.default_rng(0)
-        refuses(lambda x: x + rng.random(4), "did not do the same when it was run twice")
+        before = rng.bit_generator.state
+        refuses(lambda x: x + rng.random(4), "draws random numbers from rng")
+        refuses(lambda x: x * 1 if rng.random() < 0.01 else x, "draws random numbers from rng")
+        assert rng.bit_generator.state == before
 
     def test_shapes_that_are_drawn_are_refused(self) -> None:
         def repeated(x: Any) -> Any:

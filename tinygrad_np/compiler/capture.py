@@ -33,6 +33,7 @@ Function = Callable[..., Any]
 _OF_ANY_SHAPE = frozenset(
     {np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.unique_values, np.unique_all, np.unique_counts}
     | {np.unique_inverse, np.compress, np.extract, np.trim_zeros, np.union1d, np.intersect1d, np.setdiff1d, np.setxor1d}
+    | {np.bincount, np.delete, np.roots}
 )
 
 # What these write to cannot be followed.
@@ -237,6 +238,11 @@ class Tape:
         return self._outside("constant", array, array)
 
     def _outside(self, kind: str, array: Any, source: Any) -> Traced:
+        if isinstance(array, np.ma.MaskedArray | np.matrix):
+            raise CaptureError(
+                f"tg.compile: a {type(array).__name__} of {array.dtype}{array.shape} would be taken for a plain array, "
+                "whose operators do something else: convert it with np.asarray, or a mask with np.where"
+            )
         value = self._value(kind, array, source)
         self.program.values.append(value)
         return Traced(self, value, array)
@@ -282,7 +288,7 @@ class Tape:
                 return function(*args, **kwargs)
             if function is np.copyto and kwargs.get("where", True) is True:
                 return self._copyto(*args)
-            _refuse(function, kwargs)
+            _refuse(function, len(args), kwargs)
             if function in _QUERIES:
                 return function(*map_leaves(_concrete, tuple(args)), **kwargs)
             kwargs = dict(kwargs)
@@ -459,14 +465,15 @@ def _errors() -> dict[str, str]:
     return {**np.geterr()}  # type: ignore[dict-item]
 
 
-def _refuse(function: Function, kwargs: dict[str, Any]) -> None:
-    """Raise for what a program cannot do."""
+def _refuse(function: Function, count: int, kwargs: dict[str, Any]) -> None:
+    """Raise for a call, with this many arguments that have no keyword, that a program cannot make."""
     if function in _WRITING or getattr(function, "__name__", "") == "at":
         raise CaptureError(
             f"{function_name(function)} while tg.compile captured the function: it writes into an array in place. "
             "Call it on a tensor, which is given a new value, or write array[index] = v"
         )
-    if function in _OF_ANY_SHAPE or (function is table[getitem].function and _has_mask(kwargs["index"])):
+    masked = function is table[getitem].function and _has_mask(kwargs["index"])
+    if function in _OF_ANY_SHAPE or masked or (function is np.where and count == 1):
         raise CaptureError(
             f"{function_name(function)} while tg.compile captured the function: the shape of its result depends on "
             "the elements, and a program's shapes are fixed. Use np.where, which keeps the shape, or do this "

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import functools
-import sys
+import inspect
 import threading
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from operator import is_
 from typing import Any, TypeVar, overload
 
 import numpy as np
 
 from tinygrad_np.checkpointing import checkpoint
 from tinygrad_np.compiler.capture import Tape
+from tinygrad_np.compiler.dry_run import no_draws, no_messages, read_only
 from tinygrad_np.compiler.guards import Watch
 from tinygrad_np.compiler.inexact import prefers_one_thread, reordered
 from tinygrad_np.compiler.passes import optimised
@@ -35,6 +36,8 @@ OFTEN = 32
 """After how many captures of one function its user is warned."""
 
 _CAPTURES = threading.RLock()  # one at a time: what stands in for arrays is where other threads would find it too
+_LATER = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+_BY_VALUE = (bool, int, float, complex, str, bytes, type(None), np.dtype, slice, range)
 _RAISING = frozenset({"raise", "call"})  # what NumPy may be told to do upon an overflow or the like
 
 
@@ -113,6 +116,13 @@ class Compiled:
     """
 
     def __init__(self, fn: Callable[..., Any], exact: bool = True) -> None:
+        if isinstance(fn, staticmethod | classmethod):
+            raise CaptureError(f"tg.compile: write @{type(fn).__name__} above @tg.compile, not below it")
+        if any(is_one(fn) for is_one in _LATER):
+            raise CaptureError(
+                f"tg.compile: the body of {function_name(fn)} runs when what it returns is awaited or gone through, so "
+                "there is nothing to capture when it is called: compile a function that it calls"
+            )
         functools.update_wrapper(self, fn)
         self.fn = fn
         self.exact = exact
@@ -120,6 +130,9 @@ class Compiled:
         self.captures = 0
         self._entries: dict[Any, _Entry] = {}
         self._lock = threading.RLock()
+
+    def __reduce__(self) -> Any:
+        return Compiled, (self.fn, self.exact)  # a copy captures for itself
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
@@ -154,7 +167,7 @@ class Compiled:
 
     def _capture(self, args: Any, kwargs: Any, given: list[Any]) -> _Entry:
         self.captures += 1
-        watch = Watch(self.fn, given)
+        watch = Watch(self.fn, (args, kwargs))
         state = generator().bit_generator.state
         try:
             program, recorded = self._dry_run(args, kwargs, given, watch, Tape(watch.arrays))
@@ -184,15 +197,27 @@ class Compiled:
         """Run the function on stand-ins, which leaves everything outside of it as it was."""
         stand_ins = [_stand_in(tape, position, x) for position, x in enumerate(given)]
         args, kwargs = rebuild((args, kwargs), stand_ins)
+        structure, values = _structure((args, kwargs)), [_array(x) for x in stand_ins]
         token = capturing.set(tape)
         try:
-            with watch.replaced(tape.storage), _read_only(watch.arrays), _no_printing():
+            with watch.replaced(tape.storage), read_only(watch.arrays), no_messages(), no_draws(watch):
                 output = self.fn(*args, **kwargs)
+                self._check_untouched(structure, stand_ins, values, (args, kwargs))
                 recorded = any(_is_recorded(t) for t in leaves(output))
                 program = tape.finish(output)
         finally:
             capturing.reset(token)
         return program, recorded
+
+    def _check_untouched(self, structure: Any, stand_ins: list[Any], values: list[Any], given: Any) -> None:
+        """Raise if the function has changed its arguments: a replay would not."""
+        now = leaves(given)
+        same = _structure(given) == structure and len(now) == len(stand_ins) and all(map(is_, now, stand_ins))
+        if not same or any(_array(x) is not value for x, value in zip(stand_ins, values, strict=True)):
+            raise CaptureError(
+                f"tg.compile: {function_name(self.fn)} changes a dict, a list or a tensor that it was given, which a "
+                "replay would not: work on a copy of it, such as dict(x), list(x) or +t, and return what is new"
+            )
 
 
 class _Entry:
@@ -224,25 +249,27 @@ def _captured_often(name: str, changed: str | None) -> str:
 
 def _structure(tree: Any) -> Any:
     if isinstance(tree, dict):
-        return ("dict", *((key, _structure(item)) for key, item in tree.items()))
+        return (_class_of(tree), *((key, _structure(item)) for key, item in tree.items()))
     if isinstance(tree, list | tuple):
-        return (type(tree), *map(_structure, tree))
+        return (_class_of(tree), *map(_structure, tree))
     return None
+
+
+def _class_of(container: Any) -> Any:
+    return _Identity(container) if getattr(container, "__dict__", None) else type(container)
 
 
 def _kind(leaf: Any) -> Any:
     """What must be equal for a program to fit an argument."""
     if isinstance(leaf, Tensor):
-        if leaf.requires_grad:
+        if isinstance(leaf._node, Leaf):
             return ("leaf", _Identity(leaf))
         return ("tensor", _kind(leaf._value))
     if isinstance(leaf, np.ndarray):
         return (leaf.shape, leaf.dtype.str, leaf.strides)
     if isinstance(leaf, np.generic):
         return ((), leaf.dtype.str, type(leaf))
-    try:
-        hash(leaf)
-    except TypeError:
+    if not isinstance(leaf, _BY_VALUE):
         return _Identity(leaf)
     # 1, 1.0 and True are equal, and so are 0.0 and -0.0, but not for what NumPy makes of them.
     return (type(leaf), leaf, repr(leaf) if isinstance(leaf, float | complex) else None)
@@ -269,7 +296,7 @@ def _array(leaf: Any) -> Any:
 
 def _stand_in(tape: Tape, position: int, leaf: Any) -> Any:
     if isinstance(leaf, Tensor):
-        return leaf if leaf.requires_grad else Tensor(tape.input(leaf._value, position))
+        return leaf if isinstance(leaf._node, Leaf) else Tensor(tape.input(leaf._value, position))
     return tape.input(leaf, position) if isinstance(leaf, np.ndarray | np.generic) else leaf
 
 
@@ -279,47 +306,3 @@ def _is_recorded(leaf: Any) -> bool:
         return False
     call = leaf._node.parents[0] if isinstance(leaf._node, Pick) else leaf._node
     return call is not None and call.inputs is not None
-
-
-@contextmanager
-def _read_only(arrays: list[np.ndarray[Any, Any]]) -> Iterator[None]:
-    """Let nobody write to arrays behind the tape's back."""
-    writeable = [array for array in arrays if array.flags.writeable]
-    try:
-        for array in writeable:
-            array.flags.writeable = False
-        yield
-    except ValueError as error:
-        if "read-only" not in str(error):
-            raise
-        raise CaptureError(
-            f"the function writes into a plain array in place ({error}), which a replay would not do: use a tensor, or "
-            "have one operand of the call depend on an argument"
-        ) from error
-    finally:
-        for array in sorted(writeable, key=lambda array: array.base is not None):  # a view may be only if its base is
-            array.flags.writeable = True
-
-
-@contextmanager
-def _no_printing() -> Iterator[None]:
-    """Raise if this thread prints: a replay would not."""
-    before, thread = sys.stdout, threading.get_ident()
-
-    class Refusing:
-        def write(self, text: str) -> Any:
-            if threading.get_ident() != thread:
-                return before.write(text)
-            raise CaptureError(
-                f"the function prints {text!r}, which a replay would not do: return what you want to see, and print it "
-                "outside of the compiled function"
-            )
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(before, name)
-
-    sys.stdout = Refusing()
-    try:
-        yield
-    finally:
-        sys.stdout = before

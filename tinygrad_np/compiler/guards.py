@@ -17,6 +17,7 @@ import dis
 import functools
 import operator
 import os
+import random
 import sys
 import types
 from array import array
@@ -36,6 +37,7 @@ _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 _CONTAINERS = (dict, list, tuple, deque)
 _SETS = (set, frozenset)
 _BUFFERS = (bytearray, array)
+_GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
 _OPAQUE = (types.BuiltinFunctionType, np.ufunc, np.generic)
 # Classes of the standard library whose instances hold what the user gave them.
 _OPEN = frozenset(
@@ -75,17 +77,20 @@ class Watch:
     ----------
     function : callable
         What will be captured.
-    arguments : iterable
+    arguments : nested lists, tuples and dicts
         What it will be called with: the state of those that are no arrays is watched too.
 
     Attributes
     ----------
     arrays : list of ndarray
         All arrays that were found.
+    generators : list
+        All generators of random numbers that were found, with their names.
     """
 
-    def __init__(self, function: Callable[..., Any], arguments: Iterable[Any] = ()) -> None:
+    def __init__(self, function: Callable[..., Any], arguments: Any = ()) -> None:
         self.arrays: list[np.ndarray[Any, Any]] = []
+        self.generators: list[tuple[Any, str]] = []
         # What to call with which two arguments, what it returned, and the name for that.
         self._entries: list[tuple[_Get, Any, Any, Any, str]] = []
         # Where plain arrays, or tuples with such, were found: also what to call to put something else there.
@@ -97,9 +102,7 @@ class Watch:
         self._holders: list[_Holder] = []
         self._classes: set[tuple[int, bool]] = set()
         self._walk(function, getattr(function, "__name__", "the function"))
-        for position, argument in enumerate(arguments):
-            if not isinstance(argument, (np.ndarray, Tensor)):
-                self._walk(argument, f"argument {position}")
+        self._walk_arguments(arguments)
         self._walk_attributes()
 
     def changed(self) -> str | None:
@@ -156,6 +159,8 @@ class Watch:
         self._alive.append(thing)
         if isinstance(thing, np.ndarray):
             self.arrays.append(thing)
+        elif isinstance(thing, _GENERATORS):
+            self.generators.append((thing, name))
         elif isinstance(thing, Tensor):
             self._entries.append((getattr, thing, "_value", thing._value, f"{name}.data"))
             self._walk(thing._value, name)
@@ -183,6 +188,18 @@ class Watch:
             self._walk_class(thing, made=True)
         elif not isinstance(thing, _OPAQUE):
             self._walk_object(thing, name)
+
+    def _walk_arguments(self, tree: Any) -> None:
+        if isinstance(tree, (dict, list, tuple)):
+            self._walk_object(tree, "an argument")  # of a class of the user's
+            for item in tree.values() if isinstance(tree, dict) else tree:
+                self._walk_arguments(item)
+        elif not isinstance(tree, (np.ndarray, Tensor)):
+            self._walk(tree, "an argument")
+
+    def draws_at_large(self) -> bool:
+        """Whether the code may draw from the global generators of Python and NumPy."""
+        return "random" in self._named
 
     def _walk_all(self, things: Iterable[Any], name: str) -> None:
         for thing in things:

@@ -29,6 +29,7 @@ from tinygrad_np.rules.elementwise import imag, real
 from tinygrad_np.rules.indexing import reads_outside, reads_twice, scattered
 from tinygrad_np.rules.shapes import reshaped
 from tinygrad_np.signatures import function_name
+from tinygrad_np.trees import refilled
 
 __all__ = ["Writer"]
 
@@ -89,7 +90,8 @@ class Writer(Code):
         self._placed = self._places()  # results that lie one after the other in memory, for sums of products
         for value in program.values:
             self._take_in(value)
-        outside, errors = np.geterr(), {}
+        outside = np.geterr()
+        errors: dict[str, str] = {}
         for position, call in enumerate(program.calls):
             if careful and call.errors != errors:
                 errors = call.errors
@@ -489,12 +491,15 @@ class Writer(Code):
 
     def _result(self, tree: Any) -> str:
         if isinstance(tree, dict):
-            return f"{{{', '.join(f'{self.name(k)}: {self._result(v)}' for k, v in tree.items())}}}"
+            items = f"{{{', '.join(f'{self.name(k)}: {self._result(v)}' for k, v in tree.items())}}}"
+            return items if type(tree) is dict else f"{self.name(refilled)}({self.name(tree, 'like')}, {items})"
         if isinstance(tree, list | tuple):
-            items = "".join(f"{self._result(item)}, " for item in tree)
-            if hasattr(tree, "_make"):
-                return f"{self.name(type(tree))}({items})"
-            return f"[{items}]" if isinstance(tree, list) else f"({items})"
+            items = f"[{''.join(f'{self._result(item)}, ' for item in tree)}]"
+            if type(tree) is list:
+                return items
+            if type(tree) is tuple:
+                return f"({items[1:-1]})"
+            return f"{self.name(refilled)}({self.name(tree, 'like')}, {items})"
         if isinstance(tree, Wrapped):
             return f"{self.name(Tensor)}({self._kept(tree.value)})"
         return self._kept(tree) if isinstance(tree, Value) else self.name(tree)
