@@ -78,6 +78,16 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin, ArrayMethods):
         """Itself: it stands for an array."""
         return self
 
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Bytes from one element to the next along each axis."""
+        return self.array.strides  # type: ignore[no-any-return]
+
+    @property
+    def flags(self) -> Any:
+        """How the array lies in memory."""
+        return self.array.flags
+
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if any(isinstance(x, Tensor) for x in inputs):
             return NotImplemented  # a Tensor wraps what is captured

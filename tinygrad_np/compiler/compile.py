@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import threading
 import warnings
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import numpy as np
 from tinygrad_np.checkpointing import checkpoint
 from tinygrad_np.compiler.capture import Tape
 from tinygrad_np.compiler.dry_run import no_draws, no_messages, read_only
-from tinygrad_np.compiler.guards import Watch
+from tinygrad_np.compiler.guards import Watch, is_of_the_user
 from tinygrad_np.compiler.inexact import prefers_one_thread, reordered
 from tinygrad_np.compiler.passes import optimised
 from tinygrad_np.compiler.program import Program
@@ -167,7 +168,7 @@ class Compiled:
 
     def _capture(self, args: Any, kwargs: Any, given: list[Any]) -> _Entry:
         self.captures += 1
-        watch = Watch(self.fn, (args, kwargs))
+        watch, modules = Watch(self.fn, (args, kwargs)), set(sys.modules)
         state = generator().bit_generator.state
         try:
             program, recorded = self._dry_run(args, kwargs, given, watch, Tape(watch.arrays))
@@ -177,6 +178,8 @@ class Compiled:
                     f"tg.compile: {function_name(self.fn)} changes {changed}, which is Python state, and a replay "
                     "would not: return it, keep it in a tensor, or change it outside of the function"
                 )
+            if is_of_the_user(sys.modules.keys() - modules):
+                return self._capture(args, kwargs, given)  # now that what it imports is there to be watched
             if recorded:
                 once = program.stores or program.grads or program.updated  # what must not be done again by backward
                 return _Entry(watch, None, {}, self.fn if once else checkpoint(self.fn))

@@ -15,44 +15,56 @@ from __future__ import annotations
 import copy
 import dis
 import functools
+import gc
 import operator
 import os
 import random
 import sys
+import threading
 import types
+import weakref
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinygrad_np.core import Tensor
 from tinygrad_np.errors import CaptureError
+from tinygrad_np.trees import leaves
 
-__all__ = ["Watch"]
+__all__ = ["Watch", "is_of_the_user"]
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 _CONTAINERS = (dict, list, tuple, deque)
 _SETS = (set, frozenset)
+_NOTHING: dict[Any, Any] = {}
+_VIEWS = (types.MappingProxyType, type(_NOTHING.keys()), type(_NOTHING.values()), type(_NOTHING.items()))  # of a dict
 _BUFFERS = (bytearray, array)
 _GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
 _OPAQUE = (types.BuiltinFunctionType, np.ufunc, np.generic)
 # Classes of the standard library whose instances hold what the user gave them.
 _OPEN = frozenset(
     {"types.SimpleNamespace", "argparse.Namespace", "functools._lru_cache_wrapper", "functools.cached_property"}
+    | {"functools.singledispatchmethod", "functools.partialmethod", "configparser.RawConfigParser"}
     | {"collections.UserDict", "collections.UserList", "collections.ChainMap"}
+    | {"weakref.WeakKeyDictionary", "weakref.WeakValueDictionary"}
 )
 _LARGEST = 1000  # of longer lists and dicts the items are watched, but not what is in those
 
 # With these, code gets at attributes that it does not name.
 _BY_ANY_NAME = frozenset({"getattr", "vars", "__dict__", "attrgetter", "methodcaller", "asdict", "astuple", "fields"})
+_BY_STRING = frozenset({"globals", "locals", "import_module", "__import__"})  # with these, a string may be a name
 _MATCH_CLASS = dis.opmap["MATCH_CLASS"]  # what it matches with is no name of the code either
 _ENVIRONMENT = frozenset({"environ", "getenv"})
 _CONSTRUCTORS = frozenset({"__init__", "__new__", "__post_init__"})
 # Special methods that are not called in the course of a computation.
 _ASIDE = _CONSTRUCTORS | {"__init_subclass__", "__del__", "__repr__", "__str__", "__reduce__", "__getstate__"}
+
+_ITEM = (operator.getitem, operator.setitem)
 
 _Get = Callable[[Any, Any], Any]
 _Put = Callable[[Any, Any, Any], None]
@@ -67,7 +79,6 @@ class _Holder(NamedTuple):
     get: _Get = operator.getitem
     put: _Put = operator.setitem
     always: frozenset[str] = frozenset()  # what is watched though nobody names it
-    by_any_name: bool = False  # whether the code may get at all of them
 
 
 class Watch:
@@ -101,6 +112,7 @@ class Watch:
         self._named: set[str] = set()  # by the code of all functions that were found
         self._holders: list[_Holder] = []
         self._classes: set[tuple[int, bool]] = set()
+        self._queue: deque[tuple[Any, str, bool]] = deque()
         self._walk(function, getattr(function, "__name__", "the function"))
         self._walk_arguments(arguments)
         self._walk_attributes()
@@ -153,10 +165,18 @@ class Watch:
         self._entries.append((operator.length_hint, container, 0, len(container), name))
 
     def _walk(self, thing: Any, name: str) -> None:
-        if isinstance(thing, _PLAIN) or id(thing) in self._seen:
-            return
-        self._seen.add(id(thing))
-        self._alive.append(thing)
+        """Have this looked at, when its turn comes."""
+        if not isinstance(thing, _PLAIN) and id(thing) not in self._seen:
+            self._seen.add(id(thing))
+            self._alive.append(thing)
+            self._queue.append((thing, name, self._replaces))
+
+    def _look_at_all(self) -> None:
+        while self._queue:
+            thing, name, self._replaces = self._queue.popleft()
+            self._look_at(thing, name)
+
+    def _look_at(self, thing: Any, name: str) -> None:
         if isinstance(thing, np.ndarray):
             self.arrays.append(thing)
         elif isinstance(thing, _GENERATORS):
@@ -181,6 +201,17 @@ class Watch:
         elif isinstance(thing, _SETS + _BUFFERS):
             self._entries.append((operator.eq, thing, copy.copy(thing), True, name))
             self._walk_all(thing if isinstance(thing, _SETS) else (), name)
+        elif isinstance(thing, (operator.attrgetter, operator.methodcaller)):
+            self._named.update(name for text in thing.__reduce__()[1] for name in str(text).split("."))
+        elif isinstance(thing, weakref.ref):
+            self._watch(_call, _cannot_put, thing, None, f"what {name} refers to")
+        elif isinstance(thing, ContextVar):
+            self._watch(_value_of, _put_value, thing, None, name)
+        elif isinstance(thing, threading.local):
+            for key in vars(thing):
+                self._watch(getattr, setattr, thing, key, f"{name}.{key}")
+        elif isinstance(thing, _VIEWS):
+            self._walk_all(gc.get_referents(thing), name)
         elif isinstance(thing, types.ModuleType):
             if not _is_library(thing.__name__):
                 self._holders.append(_Holder(thing.__name__, vars(thing), vars(thing)))
@@ -210,7 +241,8 @@ class Watch:
         cells = [(variable, cell) for variable, cell in cells if _is_set(cell)]
         names = function.__globals__
         if _is_library(names.get("__name__")):  # such as what a decorator returns: only what it calls matters
-            self._walk_all([cell.cell_contents for _, cell in cells if callable(cell.cell_contents)], name)
+            inside = [part for _, cell in cells for part in _parts(cell.cell_contents)]
+            self._walk_all([part for part in inside if callable(part)], name)
             return
         for variable, cell in cells:
             self._watch(getattr, setattr, cell, "cell_contents", variable)
@@ -219,7 +251,7 @@ class Watch:
             if variable in names:
                 self._watch(operator.getitem, operator.setitem, names, variable, variable)
             else:
-                self._walk(sys.modules.get(variable), variable)  # which the function may import
+                self._walk_all(_importable(variable, names.get("__package__")), variable)
         if function.__defaults__:
             self._watch(getattr, setattr, function, "__defaults__", f"the defaults of {name}")
         self._walk(function.__kwdefaults__, f"the defaults of {name}")
@@ -231,10 +263,18 @@ class Watch:
                 self._walk(item, f"{name}[{i}]")
         elif len(container) > _LARGEST:
             self._entries.append((_has_items, container, _items(container), True, f"the items of {name}"))
+        elif isinstance(container, dict):
+            self._watch_length(container, f"len({name})")
+            if self._replaces:  # the user's: their order may matter, and what is done with the keys
+                self._entries.append((_is_in_order, container, list(container), True, f"the order of {name}"))
+                self._walk_all(container, name)
+            for key in list(container):
+                self._watch(dict.__getitem__, dict.__setitem__, container, key, f"{name}[{key!r}]")
         else:
             self._watch_length(container, f"len({name})")
-            for key in list(container) if isinstance(container, dict) else range(len(container)):
-                self._watch(operator.getitem, operator.setitem, container, key, f"{name}[{key!r}]")
+            get, put = (list.__getitem__, list.__setitem__) if isinstance(container, list) else _ITEM
+            for i in range(len(container)):
+                self._watch(get, put, container, i, f"{name}[{i}]")
         self._walk_object(container, name)  # of a class of the user's
 
     def _walk_class(self, kind: type, *, made: bool = False) -> None:
@@ -244,6 +284,9 @@ class Watch:
                 continue
             self._classes.add((id(owner), made))
             self._alive.append(owner)
+            names = (len(vars(owner)), _own_names(vars(owner)))
+            self._entries.append((_has_names, vars(owner), names, True, f"the attributes of {owner.__name__}"))
+            self._walk_class(type(owner))
             always = frozenset(name for name in vars(owner) if _is_called(owner, name, made))
             self._holders.append(
                 _Holder(owner.__name__, vars(owner), vars(owner), put=_put_on_class(owner), always=always)
@@ -259,6 +302,8 @@ class Watch:
         if _is_standard(kind.__module__) and not whole:
             return
         self._walk_class(kind)
+        if not whole and not _is_library(kind.__module__):
+            self._entries.append((getattr, thing, "__class__", kind, f"the class of {name}"))
         attributes = getattr(thing, "__dict__", None)
         if isinstance(attributes, dict):
             self._watch_length(attributes, f"the attributes of {name}")
@@ -269,23 +314,25 @@ class Watch:
                     self._watch(operator.getitem, operator.setitem, attributes, key, f"{name}.{key}")
                 self._replaces = before
             else:
-                self._holders.append(_Holder(name, attributes, attributes, by_any_name=True))
+                self._holders.append(_Holder(name, attributes, attributes))
         slots = {n: v for owner in kind.__mro__ for n, v in vars(owner).items() if isinstance(v, _SLOT)}
         if slots and not whole:
-            self._holders.append(_Holder(name, slots, thing, _slot, object.__setattr__, by_any_name=True))
+            self._holders.append(_Holder(name, slots, thing, _slot, object.__setattr__))
 
     def _walk_attributes(self) -> None:
         """Watch the attributes that are named, which leads to more code, which names others, and so on."""
+        self._look_at_all()
         done: set[tuple[int, str]] = set()
         known = None
         while known != (known := (len(self._holders), len(self._named))):
             any_name = not self._named.isdisjoint(_BY_ANY_NAME)
             for number, holder in enumerate(list(self._holders)):
-                every = holder.by_any_name and any_name
-                for name in sorted(holder.attributes if every else self._named | holder.always):
+                for name in sorted(holder.attributes if any_name else self._named | holder.always):
                     if name in holder.attributes and (number, name) not in done:
                         done.add((number, name))
+                        self._replaces = True
                         self._watch(holder.get, holder.put, holder.thing, name, f"{holder.name}.{name}")
+            self._look_at_all()
         if not self._named.isdisjoint(_ENVIRONMENT):
             self._entries.append((operator.eq, os.environ, dict(os.environ), True, "os.environ"))
 
@@ -325,6 +372,44 @@ def _put_arguments(partial: Any, _: str, args: tuple[Any, ...]) -> None:
     partial.__setstate__((partial.func, args, partial.keywords, vars(partial)))
 
 
+def _own_names(attributes: Mapping[str, Any]) -> set[str]:
+    """Those that Python does not add when it likes."""
+    return {name for name in attributes if not name.startswith("__")}
+
+
+def _has_names(attributes: Mapping[str, Any], known: tuple[int, set[str]]) -> bool:
+    length, names = known
+    return len(attributes) == length or _own_names(attributes) == names
+
+
+def _call(reference: Any, _: None) -> Any:
+    return reference()
+
+
+def _value_of(variable: ContextVar[Any], _: None) -> Any:
+    return variable.get(None)
+
+
+def _put_value(variable: ContextVar[Any], _: None, value: Any) -> None:
+    variable.set(value)
+
+
+def _cannot_put(reference: Any, _: None, value: Any) -> None:
+    """What is referred to weakly stays."""
+
+
+def _parts(thing: Any) -> list[Any]:
+    """What is in a dict, list or tuple; anything else is a part of its own."""
+    return leaves(thing) if isinstance(thing, (dict, list, tuple)) else [thing]
+
+
+def _importable(name: str, package: str | None) -> list[Any]:
+    """The modules that ``import name`` may mean in a function of this package."""
+    parents = (package or "").split(".")
+    names = [name, *(f"{'.'.join(parents[: i + 1])}.{name}" for i in range(len(parents)))]
+    return [module for module in map(sys.modules.get, names) if module is not None]
+
+
 def _items(container: Any) -> list[Any]:
     return [*container.keys(), *container.values()] if isinstance(container, dict) else list(container)
 
@@ -334,9 +419,13 @@ def _has_items(container: Any, items: list[Any]) -> bool:
     return len(now) == len(items) and all(map(operator.is_, now, items))
 
 
+def _is_in_order(container: Any, keys: list[Any]) -> bool:
+    return list(container) == keys
+
+
 def _equal(now: Any, known: Any) -> bool:
-    """Whether two plain values of one type are the same; 0.0 and -0.0 are equal, but not the same."""
-    return bool(now == known and (now or repr(now) == repr(known)))
+    """Whether two plain values of one type are the same: 0.0 and -0.0 are equal, but not the same; NaN is."""
+    return repr(now) == repr(known) if isinstance(now, (float, complex)) else bool(now == known)
 
 
 def _holds_arrays(value: Any) -> bool:
@@ -358,6 +447,8 @@ def _names(code: types.CodeType) -> list[str]:
     for part in codes:  # grows as it goes
         codes += [constant for constant in part.co_consts if isinstance(constant, types.CodeType)]
         found.update(dict.fromkeys(part.co_names))
+        if not _BY_STRING.isdisjoint(part.co_names):
+            found.update(dict.fromkeys(constant for constant in part.co_consts if isinstance(constant, str)))
         if _MATCH_CLASS in part.co_code[::2]:
             found["getattr"] = None
     return list(found)
@@ -380,6 +471,11 @@ def _is_library(module: str | None) -> bool:
     top = (module or "").partition(".")[0]
     file = getattr(sys.modules.get(top), "__file__", None) or ""
     return _is_standard(module) or "site-packages" in file or "dist-packages" in file
+
+
+def is_of_the_user(modules: Iterable[str]) -> bool:
+    """Whether one of these modules is neither of Python nor installed."""
+    return not all(map(_is_library, modules))
 
 
 def _is_set(cell: Any) -> bool:

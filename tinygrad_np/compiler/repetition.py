@@ -96,7 +96,7 @@ class Repetition(Tape):
         if _bytes(array) != _bytes(value.source):
             raise self._differs(
                 f"a constant of {value.dtype}{value.shape} has other elements the second time, or is written to after "
-                "it was used"
+                "it was used, or by out= where np.zeros_like(x) or what the call returns should be used instead"
             )
 
     def _written(self, call: Call, given: Sequence[Any], made: list[Any]) -> Call:

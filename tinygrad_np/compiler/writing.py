@@ -355,7 +355,7 @@ class Writer(Code):
     def _reduction(self, call: Call, out: str) -> str:
         """The ufunc's own method, which is what np.sum and its like call in the end."""
         axis, keepdims = call.kwargs.get("axis"), bool(call.kwargs.get("keepdims", False))
-        reduced = f"{self.arguments(call.args, {})}, {axis!r}, None, {out}, {keepdims}"
+        reduced = f"{self.arguments(call.args, {})}, {self.argument(axis)}, None, {out}, {keepdims}"
         return f"{self.name(_REDUCTIONS[call.function])}({reduced})"
 
     def _accumulation(self, total: np.ndarray[Any, Any], a: Any, b: Any) -> str:
