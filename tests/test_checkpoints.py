@@ -202,6 +202,12 @@ def test_every_flipped_byte_is_an_error(small):
         assert_refused(small, damaged)
 
 
+def test_every_cut_is_an_error(small):
+    whole = small.read_bytes()
+    for position in range(len(whole)):
+        assert_refused(small, whole[:position])
+
+
 @uses_tmp_path
 @given(data=st.data())
 def test_so_is_any_other_damage(small, data):

@@ -383,11 +383,14 @@ def _is_safetensors(path: str | os.PathLike[str]) -> bool:
 
 
 def _check_count(content: bytes, found: int) -> None:
-    """Compare the members found with their number at the end of a file without a SHA-256, as zipfile does not.
+    """Look at the end of a file without a SHA-256 more closely than zipfile does.
 
-    A changed length in the archive's directory can hide the members after it.
+    A changed length in the archive's directory can hide the members after it, and where a comment was announced, such
+    as our SHA-256, the file is cut off.
     """
-    signature, _, _, _, promised, *_ = _END.unpack(content[-_END.size :])
+    signature, _, _, _, promised, _, _, comment = _END.unpack(content[-_END.size :])
+    if comment:
+        raise ValueError("its end is missing")
     if signature != b"PK\5\6" or promised != min(found, 0xFFFF):
         raise ValueError(f"it lists {found} arrays, but not as many as it says")
 
