@@ -1,8 +1,14 @@
 """What a naive capture would silently get wrong: here it works as in the function itself, or is an error at capture."""
 
+import collections
+import copy
+import enum
+import itertools
+import logging
 import random
 import threading
 import time
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +19,7 @@ import tinygrad_np as tg
 from tinygrad_np import nn, optim
 from tinygrad_np.errors import CaptureError, GradientError
 from tinygrad_np.state import on_tape
+from tinygrad_np.trees import leaves
 
 X = np.arange(4.0)
 
@@ -563,3 +570,333 @@ def test_a_graph_from_before_a_compiled_update_is_stale() -> None:
     step()
     with pytest.raises(tg.errors.StaleGraphError):
         before.backward()
+
+
+def goes_on_as(function: Callable[..., Any], *calls: tuple[Any, ...]) -> tg.compiler.Compiled:
+    """The compiled function gives what the function gives, call by call."""
+    compiled = tg.compile(function)
+    for arguments in calls:
+        expected, found = function(*arguments), compiled(*arguments)
+        assert type(found) is type(expected)
+        for mine, theirs in zip(leaves(found), leaves(expected), strict=True):
+            np.testing.assert_array_equal(plain(mine), plain(theirs), strict=isinstance(theirs, np.ndarray))
+    return compiled
+
+
+def plain(x: Any) -> Any:
+    return x.data if isinstance(x, tg.Tensor) else x
+
+
+class TestWhatStandsInIsTakenForAnArray:
+    def test_by_isinstance(self) -> None:
+        def total(items: dict[str, Any]) -> Any:
+            return sum(np.sum(v) for v in items.values() if isinstance(v, np.ndarray))
+
+        goes_on_as(total, ({"a": X, "n": "text"},), ({"a": X + 1, "n": "text"},))
+
+    def test_by_isscalar(self) -> None:
+        goes_on_as(lambda x: x * 2 if np.isscalar(np.sum(x)) else x, (X,), (X + 1,))
+
+    def test_in_its_memory_layout(self) -> None:
+        goes_on_as(lambda x: x * x.strides[0] if x.flags.c_contiguous else x, (X,), (X[::2],))
+
+
+class TestNumbersInPlace:
+    def test_other_names_of_a_number_keep_it(self) -> None:
+        def sums(x: Any) -> Any:
+            total = x[0]
+            found = [total]
+            for i in range(1, 4):
+                total += x[i]
+                found.append(total)
+            return found
+
+        goes_on_as(sums, (X,), (X + 1,))
+
+    def test_a_number_that_is_an_argument(self) -> None:
+        def scaled(x: Any, s: Any) -> Any:
+            s += 1
+            return x * s
+
+        goes_on_as(scaled, (X, np.float64(2)), (X, np.float64(3)))
+
+
+class TestArraysOfItsOwn:
+    def test_sums_that_start_from_zeros(self) -> None:
+        def total(x: Any) -> Any:
+            sums = np.zeros(4)
+            for i in range(3):
+                sums += x * i
+            return sums
+
+        goes_on_as(total, (X,), (X + 1,))
+
+    @pytest.mark.parametrize(
+        "fill",
+        [
+            lambda x, buffer: np.add(x, 1, out=buffer[0]),
+            lambda x, buffer: np.copyto(buffer[0], x),
+            lambda x, buffer: [row.__iadd__(x) for row in buffer],
+        ],
+    )
+    def test_what_is_written_into_one_that_is_read_afterwards(self, fill: Callable[[Any, Any], Any]) -> None:
+        def filled(x: Any) -> Any:
+            buffer = np.zeros((2, 4))
+            fill(x, buffer)
+            return np.sqrt(buffer)
+
+        refuses(filled, "np.zeros_like|writes into an array in place")
+
+    def test_what_is_written_into_one_that_is_returned(self) -> None:
+        def filled(x: Any) -> Any:
+            buffer = np.zeros(4, dtype=bool)
+            np.greater(x, 1, out=buffer)
+            return buffer
+
+        refuses(filled, "np.zeros_like")
+
+    def test_what_another_name_of_it_stands_for(self) -> None:
+        def total(x: Any) -> Any:
+            y = np.zeros(4)
+            kept = {"y": y}
+            y += x
+            return kept["y"]
+
+        refuses(total, "np.zeros_like")
+
+
+class TestWhatIsReturned:
+    def test_equal_ones_are_arrays_of_their_own(self) -> None:
+        compiled = goes_on_as(lambda x: (np.zeros_like(x), np.zeros_like(x), x * 2, x * 2), (X,))
+        first, second, third, fourth = compiled(X)
+        first += 1
+        third += 1
+        np.testing.assert_array_equal(second, 0)
+        np.testing.assert_array_equal(fourth, X * 2)
+
+    def test_plain_ones_are_new_on_every_call(self) -> None:
+        compiled = tg.compile(lambda x: (x * 2, np.zeros(4)))
+        compiled(X)[1][:] = 7
+        np.testing.assert_array_equal(compiled(X)[1], 0)
+
+    @pytest.mark.parametrize(
+        "make",
+        [
+            lambda y: types.SimpleNamespace(y=y),
+            lambda y: lambda: y,
+            lambda y: iter([y]),
+            lambda y: {len(y)},
+            lambda y: (y, object()),
+        ],
+    )
+    def test_objects_that_it_makes_are_refused(self, make: Callable[[Any], Any]) -> None:
+        refuses(lambda x: make(x * 2), "returns a .* that it makes itself")
+
+    def test_numbers_that_differ_are_refused(self) -> None:
+        turns = itertools.count()
+        refuses(lambda x: (x * 2, next(turns)), r"it returned \d+ the first time, and \d+ the second")
+
+    def test_a_leaf_is_returned_itself(self) -> None:
+        w = tg.tensor(np.ones(4), requires_grad=True)
+        compiled = tg.compile(lambda x: (np.sum(x), w))
+        assert all(compiled(X)[1] is w for _ in range(3))
+
+    def test_a_leaf_that_it_makes_is_refused(self) -> None:
+        refuses(lambda x: tg.tensor(x * 2, requires_grad=True), "returns a leaf of shape")
+
+    def test_their_containers_are_of_the_same_class(self) -> None:
+        class Mode(str, enum.Enum):
+            A = "a"
+
+        class Axis(enum.IntEnum):
+            ROWS = 0
+
+        def results(x: Any) -> Any:
+            y = np.sum(x, axis=Axis.ROWS)
+            return collections.OrderedDict([(Mode.A, y), ("b", x[Axis.ROWS :] * Axis.ROWS)])
+
+        compiled = goes_on_as(results, (np.eye(3),), (np.eye(3) + 1,))
+        assert list(compiled(np.eye(3))) == [Mode.A, "b"]
+
+
+class TestArgumentsThatItChanges:
+    @pytest.mark.parametrize(
+        ("change", "argument"),
+        [
+            (lambda items: items.pop("y"), {"x": X, "y": X}),
+            (lambda items: items.update(z=items["x"]), {"x": X}),
+            (lambda items: items.append(X), [X]),
+            (lambda items: items.__setitem__(0, items[0] * 2), [X]),
+            (lambda t: t.__iadd__(1), tg.tensor(X)),
+            (lambda t: t.__setitem__(0, 1.0), tg.tensor(X)),
+        ],
+    )
+    def test_are_refused(self, change: Callable[[Any], Any], argument: Any) -> None:
+        def changes(argument: Any) -> Any:
+            change(argument)
+            return np.ones(3)
+
+        with pytest.raises(CaptureError, match="changes a dict, a list or a tensor that it was given"):
+            tg.compile(changes)(argument)
+
+    def test_an_array_that_it_writes_to_by_another_name(self) -> None:
+        table = np.ones(4)
+
+        def adds(x: Any) -> Any:
+            np.add(table, 1, out=table)
+            return x * 2
+
+        compiled = tg.compile(adds)
+        for n in (2, 3, 4):
+            np.testing.assert_array_equal(compiled(table), np.full(4, 2.0 * n))
+            np.testing.assert_array_equal(compiled(table[:2]), np.full(2, 2.0 * n + 2))
+            np.subtract(table, 1, out=table)
+        np.testing.assert_array_equal(compiled(X), X * 2)
+
+
+class TestErrorHandling:
+    def test_what_one_call_ignores_the_others_do_not(self) -> None:
+        w = tg.tensor(np.ones(4), requires_grad=True)
+
+        def step(x: Any) -> Any:
+            w.grad = None
+            loss = np.sum(w * np.log(x))
+            loss.backward()
+            return loss
+
+        compiled = tg.compile(step)
+        with np.errstate(all="raise"):
+            compiled(X + 1)
+            with pytest.raises(FloatingPointError):
+                compiled(X * 0)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                assert compiled(X * 0).data == -np.inf
+
+    def test_what_it_has_raised_itself(self) -> None:
+        def inverse(x: Any) -> Any:
+            with np.errstate(divide="raise"):
+                y = 1 / x
+            with np.errstate(all="ignore"):
+                return y, 1 / (x - 1)
+
+        compiled = tg.compile(inverse)
+        compiled(X + 2)
+        assert compiled(X + 1)[1][0] == np.inf
+        with pytest.raises(FloatingPointError):
+            compiled(X)
+        assert np.geterr()["divide"] == "warn"
+
+
+class TestShapesAndDtypes:
+    @pytest.mark.parametrize(
+        "function",
+        [
+            lambda x: np.split(x, 1)[0] * 2,
+            lambda x: np.exp(np.unstack(x[None])[0]),
+            lambda x: np.meshgrid(x)[0] + 1,
+            lambda x: np.broadcast_arrays(x)[0] + 1,
+        ],
+    )
+    def test_one_result_in_a_tuple(self, function: Callable[[Any], Any]) -> None:
+        goes_on_as(function, (X,), (X + 1,))
+
+    @pytest.mark.parametrize(
+        "function",
+        [
+            lambda x: x[np.where(x > 1)[0]],
+            lambda x: np.bincount(x.astype(int)),
+            lambda x: np.delete(x, x.astype(int)),
+            lambda x: np.roots(x),
+        ],
+    )
+    def test_that_depend_on_elements_are_refused(self, function: Callable[[Any], Any]) -> None:
+        refuses(function, "the shape of its result depends on the elements")
+
+    @pytest.mark.parametrize(
+        ("function", "first", "second"),
+        [
+            (lambda x: np.repeat(X, x), np.array([1, 1, 1, 1]), np.array([1, 2, 1, 1])),
+            (lambda x: np.sum(np.histogram(x, bins="auto")[0]), np.arange(100.0), np.ones(100)),
+            (lambda x: np.copy(np.linalg.eigvals(x)), np.eye(2), np.array([[0.0, -1.0], [1.0, 0.0]])),
+        ],
+    )
+    def test_that_turn_out_to_depend_on_elements_are_an_error(self, function: Any, first: Any, second: Any) -> None:
+        compiled = tg.compile(function)
+        np.testing.assert_array_equal(compiled(first), function(first))
+        with pytest.raises(CaptureError, match="for other elements"):
+            compiled(second)
+
+    @pytest.mark.filterwarnings("ignore:the matrix subclass")
+    @pytest.mark.parametrize("kind", [np.ma.masked_array, np.matrix])
+    def test_other_kinds_of_arrays_are_refused(self, kind: Callable[[Any], Any]) -> None:
+        with pytest.raises(CaptureError, match="would be taken for a plain array"):
+            tg.compile(lambda x: x * 2)(kind(np.eye(2)))
+
+
+class TestSideEffects:
+    def test_a_recorded_result_has_them_once(self) -> None:
+        found = []
+        for wrap in (lambda function: function, tg.compile):
+            layer, count = nn.BatchNorm(3, dtype=np.float64), np.zeros(())
+
+            def forward(x: Any, layer: Any = layer, count: Any = count) -> Any:
+                np.add(count, 1, out=count)
+                return layer(x)
+
+            called = wrap(forward)
+            for _ in range(3):
+                np.sum(np.square(called(np.arange(12.0).reshape(4, 3)))).backward()
+            found.append([float(count), *(array.tobytes() for array in layer.state_dict().values())])
+        assert found[0] == found[1]
+
+    def test_logging_is_refused(self) -> None:
+        refuses(lambda x: logging.getLogger("test").warning("hello") or x, "logs 'hello'")
+
+    def test_the_seed_is_set_on_every_call(self) -> None:
+        def drawn(x: Any) -> Any:
+            tg.manual_seed(0)
+            return x + tg.random.uniform((4,))
+
+        goes_on_as(drawn, (X,), (X,), (X,))
+
+    @pytest.mark.parametrize("change", [lambda g: g.fill(0), lambda g: np.clip(g, -1, 1, out=g)])
+    def test_a_gradient_that_was_there_is_changed_in_place(self, change: Callable[[Any], Any]) -> None:
+        w = tg.tensor(np.ones(4), requires_grad=True)
+        changed = tg.compile(lambda: [change(w.grad)][:0])
+        for _ in range(3):
+            w.grad = X * 2
+            expected = X * 2
+            change(expected)
+            changed()
+            np.testing.assert_array_equal(w.grad, expected)
+
+
+class TestKindsOfFunctions:
+    def test_those_that_run_later_are_refused(self) -> None:
+        def generated(x: Any) -> Any:
+            yield x
+
+        async def awaited(x: Any) -> Any:
+            return x
+
+        for function in (generated, awaited):
+            with pytest.raises(CaptureError, match="nothing to capture when it is called"):
+                tg.compile(function)
+
+    @pytest.mark.parametrize("kind", [staticmethod, classmethod])
+    def test_static_and_class_methods(self, kind: Any) -> None:
+        with pytest.raises(CaptureError, match=f"write @{kind.__name__} above @tg.compile"):
+            tg.compile(kind(lambda *args: args[-1] * 2))
+
+        class Model:
+            double = kind(tg.compile(lambda *args: args[-1] * 2))
+
+        np.testing.assert_array_equal(Model.double(X), X * 2)
+        np.testing.assert_array_equal(Model().double(X), X * 2)
+
+    def test_a_copy_captures_for_itself(self) -> None:
+        compiled = tg.compile(lambda x: x * 2)
+        compiled(X)
+        for again in (copy.copy(compiled), copy.deepcopy(compiled)):
+            assert again.captures == 0
+            np.testing.assert_array_equal(again(X), X * 2)

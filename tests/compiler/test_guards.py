@@ -8,8 +8,11 @@ import argparse
 import array
 import collections
 import collections.abc
+import configparser
+import contextvars
 import dataclasses
 import functools
+import importlib
 import itertools
 import operator
 import os
@@ -17,7 +20,9 @@ import sys
 import threading
 import types
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,7 +40,11 @@ Case = tuple[Callable[[Any], Any], Callable[[], Any]]
 
 SCALE = [1.0]  # what functions and methods read as a global
 TABLE = np.ones(3)
-NAME = "number"
+NAME, BIAS = "number", "bias"
+GET = operator.attrgetter("number")
+VARIABLE = contextvars.ContextVar("VARIABLE", default=1.0)
+KEPT: list[Any] = [None]
+OTHER_METHOD = {"method": lambda self, x: x * 7}
 
 
 class Box:
@@ -109,6 +118,42 @@ class Table(collections.abc.Mapping[str, float]):
 
     def keys(self) -> Any:
         return ["a"] if SCALE[0] == 1 else ["a", "b"]
+
+
+class Meta(type):
+    @property
+    def scale(cls) -> float:
+        return SCALE[0]
+
+
+class Described(metaclass=Meta):
+    pass
+
+
+class Wrapping(dict[str, Any]):
+    def __getitem__(self, key: str) -> Any:
+        return Wrapping(super().__getitem__(key))
+
+
+class Dispatched:
+    @functools.singledispatchmethod
+    def method(self, x: Any) -> Any:
+        return x * SCALE[0]
+
+    def scaled(self, factor: float, x: Any) -> Any:
+        return x * SCALE[0] * factor
+
+    doubled = functools.partialmethod(scaled, 2.0)
+
+
+@functools.singledispatch
+def dispatched(x: Any) -> Any:
+    raise NotImplementedError
+
+
+@dispatched.register(object)
+def _scaled_object(x: Any) -> Any:
+    return x * SCALE[0]
 
 
 class Pair(NamedTuple):
@@ -198,6 +243,52 @@ def matched(box: Any, x: Any) -> Any:
             return x * n
 
 
+def ordered(items: dict[str, float], x: Any) -> Any:
+    for factor in items.values():
+        x = x * 2 + factor
+    return x
+
+
+def turned(items: dict[str, float]) -> Callable[[], Any]:
+    return lambda: items.update([(next(iter(items)), items.pop(next(iter(items))))])
+
+
+def biased(thing: Any) -> float:
+    return getattr(thing, BIAS, 0.0) + 1
+
+
+def by_values(items: dict[str, float]) -> Callable[[Any], Any]:
+    values = items.values()
+    return lambda x: x * sum(values)
+
+
+def by_proxy(items: dict[str, float]) -> Callable[[Any], Any]:
+    proxy = types.MappingProxyType(items)
+    return lambda x: x * proxy["a"]
+
+
+def weakly(box: Box) -> Callable[[Any], Any]:
+    KEPT[0], reference = box, weakref.ref(box)
+    return lambda x: x * reference().number  # type: ignore[union-attr]
+
+
+def by_weak_keys(box: Box) -> Callable[[Any], Any]:
+    KEPT[0], keys = box, weakref.WeakKeyDictionary({box: 1.0})
+    return lambda x: x * sum(b.number for b in keys)
+
+
+def local(number: float) -> Any:
+    made = threading.local()
+    made.n = number
+    return made
+
+
+def configuration() -> configparser.ConfigParser:
+    made = configparser.ConfigParser()
+    made.read_string("[s]\nn = 1")
+    return made
+
+
 def with_inner(x: Any) -> Any:
     def inner() -> Any:
         return x * SCALE[0]
@@ -226,6 +317,7 @@ def reset() -> None:
         table[:] = 1
     sys.modules.pop("helpers", None)
     os.environ["FACTOR"] = "1"
+    VARIABLE.set(1.0)
 
 
 def of(thing: Any, function: Callable[[Any, Any], Any], change: Callable[[Any], Callable[[], Any]]) -> Case:
@@ -242,12 +334,27 @@ PYTHON_STATE: dict[str, Callable[[], Case]] = {
     "attribute_by_a_bound_method": lambda: (lambda b: (b.by_number, set_on(b, "number")))(Box()),
     "attribute_in_a_set": lambda: of({box := Box()}, lambda v, x: x * min(v).number, lambda _: set_on(box, "number")),
     "attribute_of_another": lambda: of(Delegating(), lambda d, x: x * d.number, lambda d: set_on(d.target, "number")),
+    "attribute_by_attrgetter": lambda: of(Box(), lambda b, x: x * GET(b), lambda b: set_on(b, "number")),
+    "attribute_by_a_weak_reference": lambda: (lambda b: (weakly(b), set_on(b, "number")))(Box()),
+    "attribute_of_a_thread": lambda: of(local(1.0), lambda t, x: x * t.n, lambda t: set_on(t, "n")),
     "property": lambda: of(Box(), lambda b, x: x * b.doubled, lambda b: set_on(b, "number")),
     "slot": lambda: of(Slotted(), lambda s, x: x * s.number, lambda s: set_on(s, "number")),
     "frozen": lambda: of(Frozen({"a": 1.0}, X), lambda f, x: x * f.inside["a"], lambda f: add_to_item(f.inside, "a")),
     "class": lambda: of(Box, lambda kind, x: x * kind.shared, lambda kind: set_on(kind, "shared")),
     "class_of_an_instance": lambda: of(Box(), lambda b, x: x * b.shared, lambda _: set_on(Box, "shared")),
     "class_inherited_from": lambda: of(Heir(), lambda b, x: x * b.shared, lambda _: set_on(Box, "shared")),
+    "class_by_getattr": lambda: of(Box, lambda b, x: x * getattr(b, "sha" + "red"), lambda b: set_on(b, "shared")),
+    "class_attribute_that_is_new": lambda: of(
+        type("Empty", (), {})(), lambda e, x: x + getattr(e, BIAS, 0), lambda e: lambda: setattr(type(e), BIAS, biased(e))
+    ),
+    "class_method_that_is_new": lambda: of(
+        type("Empty", (Box,), {})(),
+        lambda e, x: e.method(x),
+        lambda e: lambda: setattr(type(e), "method", lambda self, x: x * 7),
+    ),
+    "class_of_an_object": lambda: of(
+        Box(), lambda b, x: b.method(x), lambda b: lambda: setattr(b, "__class__", type("Other", (Box,), OTHER_METHOD))
+    ),
     "class_method": lambda: of(Box, lambda kind, x: kind.by_class(x), lambda kind: set_on(kind, "shared")),
     "namespace": lambda: of(types.SimpleNamespace(n=1.0), lambda s, x: x * s.n, lambda s: set_on(s, "n")),
     "parsed_arguments": lambda: of(argparse.Namespace(n=1.0), lambda s, x: x * s.n, lambda s: set_on(s, "n")),
@@ -262,6 +369,12 @@ PYTHON_STATE: dict[str, Callable[[], Case]] = {
     "global_of_an_inner_function": lambda: (with_inner, add_to_item(SCALE, 0)),
     "global_of_an_override": lambda: of(Table(), lambda t, x: x * len(dict(t)), lambda _: add_to_item(SCALE, 0)),
     "global_of_a_forward": lambda: of(Module(), lambda m, x: m(x), lambda _: add_to_item(SCALE, 0)),
+    "global_of_a_metaclass": lambda: (lambda x: x * Described.scale, add_to_item(SCALE, 0)),
+    "global_of_a_function_by_type": lambda: (lambda x: dispatched(x), add_to_item(SCALE, 0)),
+    "global_of_a_method_by_type": lambda: of(Dispatched(), lambda d, x: d.method(x), lambda _: add_to_item(SCALE, 0)),
+    "global_of_a_partial_method": lambda: of(Dispatched(), lambda d, x: d.doubled(x), lambda _: add_to_item(SCALE, 0)),
+    "global_by_getattr": lambda: of(Box(), lambda b, x: getattr(b, "met" + "hod")(x), lambda _: add_to_item(SCALE, 0)),
+    "global_by_globals": lambda: (lambda x: x * globals()["SCALE"][0], add_to_item(SCALE, 0)),
     "global_under_a_decorator": lambda: (doubling(with_scale), add_to_item(SCALE, 0)),
     "global_under_no_grad": lambda: (tg.no_grad()(with_scale), add_to_item(SCALE, 0)),
     "global_under_a_checkpoint": lambda: (tg.checkpoint(with_scale), add_to_item(SCALE, 0)),
@@ -275,6 +388,20 @@ PYTHON_STATE: dict[str, Callable[[], Case]] = {
     "deque": lambda: of(collections.deque([1.0]), lambda v, x: x * v[0], lambda v: add_to_item(v, 0)),
     "counter": lambda: of(collections.Counter("a"), lambda v, x: x * v["a"], lambda v: add_to_item(v, "a")),
     "user_dict": lambda: of(collections.UserDict(a=1.0), lambda v, x: x * v["a"], lambda v: add_to_item(v, "a")),
+    "dict_in_another_order": lambda: of({"a": 1.0, "b": 2.0}, ordered, turned),
+    "dict_with_objects_as_keys": lambda: of(
+        {Box(): 1.0}, lambda v, x: x * sum(b.number for b in v), lambda v: set_on(next(iter(v)), "number")
+    ),
+    "dict_by_its_values": lambda: (lambda v: (by_values(v), add_to_item(v, "a")))({"a": 1.0}),
+    "dict_behind_a_proxy": lambda: (lambda v: (by_proxy(v), add_to_item(v, "a")))({"a": 1.0}),
+    "dict_of_weak_keys": lambda: (lambda b: (by_weak_keys(b), set_on(b, "number")))(Box()),
+    "configuration": lambda: of(
+        configuration(), lambda c, x: x * float(c["s"]["n"]), lambda c: lambda: c.set("s", "n", c["s"]["n"] + "1")
+    ),
+    "context_variable": lambda: (lambda x: x * VARIABLE.get(), lambda: VARIABLE.set(VARIABLE.get() + 1)),
+    "complex_negative_zero": lambda: of(
+        [complex(-1, 0.0)], lambda v, x: x * np.sqrt(v[0]), lambda v: lambda: v.append(v.pop().conjugate())
+    ),
     "set": lambda: of({0}, lambda v, x: x * len(v), lambda v: lambda: v.add(len(v))),
     "bytes": lambda: of(bytearray(b"a"), lambda v, x: x * v[0], lambda v: add_to_item(v, 0)),
     "array_module": lambda: of(array.array("d", [1.0]), lambda v, x: x * v[0], lambda v: add_to_item(v, 0)),
@@ -374,6 +501,74 @@ class TestMethodsAndObjects:
         box.array += 1
         np.testing.assert_array_equal(compiled(box, X), 2 * X + 4)
         assert compiled.captures == 2
+
+    def test_containers_of_the_users_classes_as_arguments(self) -> None:
+        class Batch(dict[str, Any]):
+            scale = 1.0
+
+        class Rows(list[Any]):
+            scale = 1.0
+
+        class Triple(NamedTuple):
+            x: Any
+
+            def scaled(self) -> Any:
+                return self.x * SCALE[0]
+
+        batch, rows = Batch(x=X), Rows([X])
+        batch.scale = rows.scale = 2.0
+        for_dict, for_list = tg.compile(lambda b: b["x"] * b.scale), tg.compile(lambda r: r[0] * r.scale)
+        for_tuple = tg.compile(lambda t: t.scaled())
+        for n in (2.0, 3.0, 4.0):
+            batch.scale = rows.scale = SCALE[0] = n
+            np.testing.assert_array_equal([for_dict(batch), for_list(rows), for_tuple(Triple(X))], [X * n] * 3)
+
+    def test_equal_objects_are_not_the_same(self) -> None:
+        @dataclasses.dataclass(frozen=True)
+        class Options:
+            name: str
+            scale: float = dataclasses.field(compare=False)
+
+        compiled = tg.compile(lambda options, x: x * options.scale)
+        for n in (1.0, 2.0, 3.0):
+            np.testing.assert_array_equal(compiled(Options("a", n), X), X * n)
+
+    def test_a_tensor_that_is_updated_between_calls(self) -> None:
+        w, h = tg.tensor(np.ones(3), requires_grad=True), tg.tensor(np.zeros(3))
+        compiled = tg.compile(lambda h, x: h + x)
+        for n in range(3):
+            with tg.no_grad():
+                np.testing.assert_array_equal(compiled(h, X).data, n * X.size + X)
+            h = h + w * X.size
+
+    def test_items_that_a_dict_wraps_anew(self) -> None:
+        settings = Wrapping(a={"b": 1.0})
+        compiled = tg.compile(lambda x: x * len(settings["a"]))
+        np.testing.assert_array_equal(compiled(X), X)
+
+    def test_functions_that_call_one_another_in_a_long_chain(self) -> None:
+        names: dict[str, Any] = {"__name__": "chain"}
+        for n in range(2000):
+            exec(f"def f{n}(x):\n    return f{n + 1}(x)" if n < 1999 else f"def f{n}(x):\n    return x * 2", names)
+        assert len(Watch(names["f0"])._entries) > 1999
+
+    def test_a_module_that_is_imported_at_capture(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        package = tmp_path / "lazily"
+        package.mkdir()
+        (package / "__init__.py").write_text(
+            "def relative(x):\n    from .settings import SCALE\n    return x * SCALE[0]\n"
+            "def absolute(x):\n    import lazily.more\n    return x * lazily.more.SCALE\n"
+        )
+        (package / "settings.py").write_text("SCALE = [1.0]\n")
+        (package / "more.py").write_text("SCALE = 1.0\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        lazily = importlib.import_module("lazily")
+        relative, absolute = tg.compile(lazily.relative), tg.compile(lazily.absolute)
+        for n in (1.0, 2.0, 3.0):
+            np.testing.assert_array_equal([relative(X), absolute(X)], [X * n] * 2)
+            sys.modules["lazily.settings"].SCALE[0] = sys.modules["lazily.more"].SCALE = n + 1
+        for name in [name for name in sys.modules if name.startswith("lazily")]:
+            monkeypatch.delitem(sys.modules, name)
 
     def test_what_a_library_keeps_is_its_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
         library = types.ModuleType("installed")
