@@ -345,7 +345,9 @@ PYTHON_STATE: dict[str, Callable[[], Case]] = {
     "class_inherited_from": lambda: of(Heir(), lambda b, x: x * b.shared, lambda _: set_on(Box, "shared")),
     "class_by_getattr": lambda: of(Box, lambda b, x: x * getattr(b, "sha" + "red"), lambda b: set_on(b, "shared")),
     "class_attribute_that_is_new": lambda: of(
-        type("Empty", (), {})(), lambda e, x: x + getattr(e, BIAS, 0), lambda e: lambda: setattr(type(e), BIAS, biased(e))
+        type("Empty", (), {})(),
+        lambda e, x: x + getattr(e, BIAS, 0),
+        lambda e: lambda: setattr(type(e), BIAS, biased(e)),
     ),
     "class_method_that_is_new": lambda: of(
         type("Empty", (Box,), {})(),

@@ -66,8 +66,9 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin, ArrayMethods):
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
         """What the user's ``isinstance`` is told that it is: an ndarray, or a NumPy scalar."""
-        ours = str(sys._getframe(1).f_globals.get("__name__")).startswith("tinygrad_np.")
-        return Traced if ours else np.ndarray if self.is_array else type(self.array)
+        if sys._getframe(1).f_globals.get("__name__", "")[:12] == "tinygrad_np.":
+            return Traced
+        return np.ndarray if self.is_array else type(self.array)
 
     @property
     def _value(self) -> Any:
@@ -210,7 +211,8 @@ class Tape:
         self.grads: dict[Leaf, Any] = {}
         self._count = 0
         self._start = next_number()
-        self._errors = _errors()
+        self._errors: Any = np.geterr()
+        self._last_errors: Any = None
         self._storages: dict[int, Traced] = {}
         self._transient: set[Value] = set()
         self._grad_inputs: dict[Leaf, Traced | None] = {}
@@ -362,10 +364,12 @@ class Tape:
                     if overlap(array, _concrete(operand)):
                         value.owner = self._operand(operand).root
             call.results.append(value)
-        errors = _errors()
+        errors: Any = np.geterr()
+        if errors != self._last_errors:
+            self._last_errors = errors
+            self.program.ignored |= {kind: setting for kind, setting in errors.items() if setting == "ignore"}
         if errors != self._errors:
             call.errors = {kind: setting for kind, setting in errors.items() if setting != self._errors[kind]}
-        self.program.ignored |= {kind: setting for kind, setting in errors.items() if setting == "ignore"}
         return call
 
     def _operand(self, leaf: Any) -> Any:
@@ -468,11 +472,6 @@ def _concrete(leaf: Any) -> Any:
     if isinstance(leaf, slice):
         return slice(*(_concrete(part) for part in (leaf.start, leaf.stop, leaf.step)))
     return leaf.array if isinstance(leaf, Traced) else leaf
-
-
-def _errors() -> dict[str, str]:
-    """What NumPy does upon an overflow and the like."""
-    return {**np.geterr()}  # type: ignore[dict-item]
 
 
 def _refuse(function: Function, count: int, kwargs: dict[str, Any]) -> None:
