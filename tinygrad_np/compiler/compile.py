@@ -82,19 +82,19 @@ def compile(fn: Callable[..., Any] | None = None, *, exact: bool = True) -> Any:
     CaptureError
         On the first call, if a replay could not do what the function does: a decision that depends on an element's
         value, Python state or an argument that the function changes, random numbers from elsewhere than
-        `tinygrad_np.random`, printing, a result that is neither array nor number. On a later call, if the shape or dtype
-        of a result turns out to depend on elements.
+        `tinygrad_np.random`, printing, a result that is neither array nor number. On a later call, if the shape or
+        dtype of a result turns out to depend on elements.
 
     Notes
     -----
-    What is not as in the function itself: results are arrays of their own, never the memory of an argument, a parameter
-    or an attribute. If a call raises, the arrays that it writes to are as they were before it, and no ``except`` inside
-    of the function sees the error. Of NumPy's warnings about overflow and the like, those are missing that any of its
-    calls has ignored, as rules do; its errors are all raised.
+    What is not as in the function itself: results are arrays of their own, never the memory of an argument, a
+    parameter or an attribute. If a call raises, the arrays that it writes to are as they were before it, and no
+    ``except`` inside of the function sees the error. Of NumPy's warnings about overflow and the like, those are missing
+    that any of its calls has ignored, as rules do.
 
-    Not watched is what installed libraries keep for themselves, what is in the items of a list or dict of more than 1000
-    items, an array that only a call hands out if it meets plain arrays first, and the world outside of the process:
-    files, the clock.
+    Not watched is what installed libraries keep for themselves, what is in the items of a list or dict of more than
+    1000 items, an array that only a call hands out if it meets plain arrays first, and the world outside of the
+    process: files, the clock.
 
     Examples
     --------
