@@ -6,6 +6,7 @@ import enum
 import itertools
 import logging
 import random
+import sys
 import threading
 import time
 import types
@@ -155,6 +156,17 @@ class TestRandomness:
         refuses(lambda x: x + rng.random(4), "draws random numbers from rng")
         refuses(lambda x: x * 1 if rng.random() < 0.01 else x, "draws random numbers from rng")
         assert rng.bit_generator.state == before
+
+    @pytest.mark.parametrize("draw", [random.random, np.random.random])
+    def test_draws_that_hardly_ever_show(self, draw: Callable[[], float]) -> None:
+        refuses(lambda x: x * 1 if draw() < 1e-9 else x, "draws random numbers from draw")
+        refuses(lambda x: x * 1 if random.random() < 1e-9 else x, "draws random numbers from random")
+        refuses(lambda x: x * 1 if np.random.random() < 1e-9 else x, "draws random numbers from np.random")  # noqa: NPY002
+
+    def test_our_own_generator_may_be_at_hand(self) -> None:
+        ours = tg.random.generator()
+        compiled = tg.compile(lambda x: x + tg.random.uniform((4,)) * (ours is not None))
+        assert compiled(X).tobytes() != compiled(X).tobytes()
 
     def test_shapes_that_are_drawn_are_refused(self) -> None:
         def repeated(x: Any) -> Any:
@@ -311,6 +323,12 @@ class TestWritingInPlace:
         compiled = tg.compile(write)
         for x in (X, X + 1):
             np.testing.assert_array_equal(compiled(x), write(x))
+
+    def test_an_array_that_lends_its_memory_elsewhere_can_be_written_to_afterwards(self) -> None:
+        lent = np.from_dlpack(np.ones(4))
+        before = lent.flags.writeable
+        np.testing.assert_array_equal(tg.compile(lambda x: x * lent)(X), X)
+        assert lent.flags.writeable == before
 
     def test_into_a_result_with_a_view(self) -> None:
         def write(x: Any) -> Any:
@@ -753,8 +771,32 @@ class TestArgumentsThatItChanges:
             np.subtract(table, 1, out=table)
         np.testing.assert_array_equal(compiled(X), X * 2)
 
+    def test_an_array_that_it_sorts_by_another_name(self) -> None:
+        table = np.array([3.0, 1.0, 2.0])
+
+        def sorts(x: Any) -> Any:
+            table.sort()
+            return x * 1
+
+        compiled = tg.compile(sorts)
+        for _ in range(3):
+            np.testing.assert_array_equal(compiled(table), [1, 2, 3])
+            table[:] = [3, 1, 2]
+
 
 class TestErrorHandling:
+    def test_a_call_that_ignores_is_not_one_that_does_not(self) -> None:
+        def twice(x: Any) -> Any:
+            with np.errstate(all="ignore"):
+                first = np.log(x)
+            return first + np.log(x)
+
+        compiled = tg.compile(twice)
+        with np.errstate(all="raise"):
+            compiled(X + 1)
+            with pytest.raises(FloatingPointError):
+                compiled(X)
+
     def test_what_one_call_ignores_the_others_do_not(self) -> None:
         w = tg.tensor(np.ones(4), requires_grad=True)
 
@@ -850,7 +892,9 @@ class TestSideEffects:
         assert found[0] == found[1]
 
     def test_logging_is_refused(self) -> None:
+        before = logging.getLogRecordFactory(), sys.stdout
         refuses(lambda x: logging.getLogger("test").warning("hello") or x, "logs 'hello'")
+        assert (logging.getLogRecordFactory(), sys.stdout) == before
 
     def test_the_seed_is_set_on_every_call(self) -> None:
         def drawn(x: Any) -> Any:

@@ -524,6 +524,9 @@ class TestMethodsAndObjects:
         for n in (2.0, 3.0, 4.0):
             batch.scale = rows.scale = SCALE[0] = n
             np.testing.assert_array_equal([for_dict(batch), for_list(rows), for_tuple(Triple(X))], [X * n] * 3)
+        other = Batch(x=X)
+        other.scale = 9.0
+        np.testing.assert_array_equal(for_dict(other), X * 9)
 
     def test_equal_objects_are_not_the_same(self) -> None:
         @dataclasses.dataclass(frozen=True)
@@ -542,6 +545,7 @@ class TestMethodsAndObjects:
             with tg.no_grad():
                 np.testing.assert_array_equal(compiled(h, X).data, n * X.size + X)
             h = h + w * X.size
+        assert compiled.captures == 1
 
     def test_items_that_a_dict_wraps_anew(self) -> None:
         settings = Wrapping(a={"b": 1.0})
@@ -557,14 +561,15 @@ class TestMethodsAndObjects:
     def test_a_module_that_is_imported_at_capture(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         package = tmp_path / "lazily"
         package.mkdir()
-        (package / "__init__.py").write_text(
+        (package / "__init__.py").touch()
+        (package / "steps.py").write_text(
             "def relative(x):\n    from .settings import SCALE\n    return x * SCALE[0]\n"
             "def absolute(x):\n    import lazily.more\n    return x * lazily.more.SCALE\n"
         )
         (package / "settings.py").write_text("SCALE = [1.0]\n")
         (package / "more.py").write_text("SCALE = 1.0\n")
         monkeypatch.syspath_prepend(tmp_path)
-        lazily = importlib.import_module("lazily")
+        lazily = importlib.import_module("lazily.steps")
         relative, absolute = tg.compile(lazily.relative), tg.compile(lazily.absolute)
         for n in (1.0, 2.0, 3.0):
             np.testing.assert_array_equal([relative(X), absolute(X)], [X * n] * 2)

@@ -45,7 +45,7 @@ _NOTHING: dict[Any, Any] = {}
 _VIEWS = (types.MappingProxyType, type(_NOTHING.keys()), type(_NOTHING.values()), type(_NOTHING.items()))  # of a dict
 _BUFFERS = (bytearray, array)
 _GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
-_OPAQUE = (types.BuiltinFunctionType, np.ufunc, np.generic)
+_OPAQUE = (np.ufunc, np.generic)
 # Classes of the standard library whose instances hold what the user gave them.
 _OPEN = frozenset(
     {"types.SimpleNamespace", "argparse.Namespace", "functools._lru_cache_wrapper", "functools.cached_property"}
@@ -217,6 +217,9 @@ class Watch:
                 self._holders.append(_Holder(thing.__name__, vars(thing), vars(thing)))
         elif isinstance(thing, type):
             self._walk_class(thing, made=True)
+        elif isinstance(thing, types.BuiltinMethodType):
+            if isinstance(thing.__self__, _GENERATORS):  # as that of random.random
+                self._walk(thing.__self__, name)
         elif not isinstance(thing, _OPAQUE):
             self._walk_object(thing, name)
 
@@ -454,23 +457,26 @@ def _names(code: types.CodeType) -> list[str]:
     return list(found)
 
 
-def _is_ours(module: str) -> bool:
-    return module.startswith("tinygrad_np.")
+def _is_ours(module: Any) -> bool:
+    return isinstance(module, str) and module.startswith("tinygrad_np.")
 
 
 @functools.cache
-def _is_standard(module: str | None) -> bool:
-    """Whether this is a module of Python, of NumPy or of ours."""
+def _is_standard(module: Any) -> bool:
+    """Whether this is the name of a module of Python, of NumPy or of ours; of compiled classes it may be no name."""
+    if not isinstance(module, str | None):
+        return True
     top = (module or "").partition(".")[0]
     return top in ("tinygrad_np", "numpy") or top in sys.stdlib_module_names - {"__main__"}
 
 
 @functools.cache
-def _is_library(module: str | None) -> bool:
+def _is_library(module: Any) -> bool:
     """Whether a module is of Python or installed, so that its state is not the user's."""
-    top = (module or "").partition(".")[0]
-    file = getattr(sys.modules.get(top), "__file__", None) or ""
-    return _is_standard(module) or "site-packages" in file or "dist-packages" in file
+    if _is_standard(module):
+        return True
+    file = getattr(sys.modules.get((module or "").partition(".")[0]), "__file__", None) or ""
+    return "site-packages" in file or "dist-packages" in file
 
 
 def is_of_the_user(modules: Iterable[str]) -> bool:

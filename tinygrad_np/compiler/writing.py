@@ -183,7 +183,7 @@ class Writer(Code):
 
     def _emit(self, call: Call, position: int) -> None:
         operands = call.operands
-        if len(call.results) == 1 and not call.effect and not call.several:
+        if len(call.results) == 1 and not call.effect:
             (result,) = call.results
             if result.owner is not None and call.function in _VIEWS and all(v in self.fixed for v in operands):
                 args, kwargs = replaced((call.args, call.kwargs), self.fixed.__getitem__)
