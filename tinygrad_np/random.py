@@ -90,3 +90,7 @@ def uniform(shape: tuple[int, ...], dtype: DTypeLike = np.float64) -> Any:
 
 def _drawn(shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
     return _generator.random(shape, dtype)
+
+
+TAPED = frozenset({_drawn, _seed})
+"""What changes the generator's state in a way that `tinygrad_np.compile` can repeat."""

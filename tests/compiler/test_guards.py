@@ -11,17 +11,20 @@ import collections.abc
 import configparser
 import contextvars
 import dataclasses
+import enum
 import functools
 import importlib
 import itertools
 import operator
 import os
+import random
 import sys
 import threading
 import types
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +47,7 @@ NAME, BIAS = "number", "bias"
 GET = operator.attrgetter("number")
 VARIABLE = contextvars.ContextVar("VARIABLE", default=1.0)
 KEPT: list[Any] = [None]
+DEFAULT = contextvars.ContextVar("DEFAULT", default=types.SimpleNamespace(number=1.0))  # noqa: B039
 OTHER_METHOD = {"method": lambda self, x: x * 7}
 
 
@@ -128,6 +132,30 @@ class Meta(type):
 
 class Described(metaclass=Meta):
     pass
+
+
+class Local(threading.local):
+    n = 1.0
+
+
+class Mode(str, enum.Enum):
+    ONE = "one"
+
+    def scale(self) -> float:
+        return SCALE[0]
+
+
+class Total(tuple[Any, ...]):
+    @property
+    def total(self) -> Any:
+        return self[0] + self[1]
+
+
+class Stern:
+    __slots__ = ("number",)
+
+    def __getattr__(self, name: str) -> Any:
+        raise KeyError(name)
 
 
 class Wrapping(dict[str, Any]):
@@ -272,6 +300,15 @@ def weakly(box: Box) -> Callable[[Any], Any]:
     return lambda x: x * reference().number  # type: ignore[union-attr]
 
 
+def by_proxy_of(box: Box) -> Callable[[Any], Any]:
+    KEPT[0], proxy = box, weakref.proxy(box)
+    return lambda x: x * proxy.number
+
+
+def by_get(get: Callable[[str], float]) -> Callable[[Any], Any]:
+    return lambda x: x * get("a")
+
+
 def by_weak_keys(box: Box) -> Callable[[Any], Any]:
     KEPT[0], keys = box, weakref.WeakKeyDictionary({box: 1.0})
     return lambda x: x * sum(b.number for b in keys)
@@ -318,6 +355,7 @@ def reset() -> None:
     sys.modules.pop("helpers", None)
     os.environ["FACTOR"] = "1"
     VARIABLE.set(1.0)
+    DEFAULT.get().number = 1.0
 
 
 def of(thing: Any, function: Callable[[Any, Any], Any], change: Callable[[Any], Callable[[], Any]]) -> Case:
@@ -337,6 +375,10 @@ PYTHON_STATE: dict[str, Callable[[], Case]] = {
     "attribute_by_attrgetter": lambda: of(Box(), lambda b, x: x * GET(b), lambda b: set_on(b, "number")),
     "attribute_by_a_weak_reference": lambda: (lambda b: (weakly(b), set_on(b, "number")))(Box()),
     "attribute_of_a_thread": lambda: of(local(1.0), lambda t, x: x * t.n, lambda t: set_on(t, "n")),
+    "attribute_by_a_weak_proxy": lambda: (lambda b: (by_proxy_of(b), set_on(b, "number")))(Box()),
+    "attribute_of_a_class_of_a_thread": lambda: of(Local(), lambda t, x: x * t.n, lambda t: set_on(t, "n")),
+    "item_by_a_bound_method": lambda: (lambda d: (by_get(d.get), add_to_item(d, "a")))({"a": 1.0}),
+    "global_of_an_enum": lambda: (lambda x: x * Mode.ONE.scale(), add_to_item(SCALE, 0)),
     "property": lambda: of(Box(), lambda b, x: x * b.doubled, lambda b: set_on(b, "number")),
     "slot": lambda: of(Slotted(), lambda s, x: x * s.number, lambda s: set_on(s, "number")),
     "frozen": lambda: of(Frozen({"a": 1.0}, X), lambda f, x: x * f.inside["a"], lambda f: add_to_item(f.inside, "a")),
@@ -400,6 +442,7 @@ PYTHON_STATE: dict[str, Callable[[], Case]] = {
     "configuration": lambda: of(
         configuration(), lambda c, x: x * float(c["s"]["n"]), lambda c: lambda: c.set("s", "n", c["s"]["n"] + "1")
     ),
+    "context_variable_by_default": lambda: (lambda x: x * DEFAULT.get().number, set_on(DEFAULT.get(), "number")),
     "context_variable": lambda: (lambda x: x * VARIABLE.get(), lambda: VARIABLE.set(VARIABLE.get() + 1)),
     "complex_negative_zero": lambda: of(
         [complex(-1, 0.0)], lambda v, x: x * np.sqrt(v[0]), lambda v: lambda: v.append(v.pop().conjugate())
@@ -438,21 +481,22 @@ ELEMENTS: dict[str, Callable[[], Case]] = {
 
 @pytest.mark.parametrize("name", PYTHON_STATE)
 def test_python_state_is_watched(name: str) -> None:
-    assert assert_goes_on(PYTHON_STATE[name]).captures == 3
+    compiled, results = assert_goes_on(PYTHON_STATE[name])
+    assert len({result.tobytes() for result in results}) <= compiled.captures <= 3  # some go back to what they were
 
 
 @pytest.mark.parametrize("name", ELEMENTS)
 def test_elements_of_arrays_are_read_on_every_call(name: str) -> None:
-    assert assert_goes_on(ELEMENTS[name]).captures == 1
+    assert assert_goes_on(ELEMENTS[name])[0].captures == 1
 
 
-def assert_goes_on(make: Callable[[], Case]) -> Compiled:
+def assert_goes_on(make: Callable[[], Case]) -> tuple[Compiled, list[np.ndarray]]:
     """The compiled function does what the function itself does, with the change between its calls."""
     eager = called_with_changes(lambda function: function, make)[0]
     found, compiled = called_with_changes(tg.compile, make)
     np.testing.assert_array_equal(found, eager)
     assert not np.array_equal(eager[0], eager[1]), "the change should make a difference"
-    return compiled
+    return compiled, found
 
 
 def called_with_changes(wrap: Callable[[Any], Any], make: Callable[[], Case]) -> tuple[list[np.ndarray], Any]:
@@ -583,6 +627,64 @@ class TestMethodsAndObjects:
         monkeypatch.setitem(sys.modules, "installed", library)
         exec("calls = []\ndef remembered(x):\n    calls.append(1)\n    return x * 2", vars(library))
         np.testing.assert_array_equal(tg.compile(lambda x: library.remembered(x))(X), 2 * X)
+
+
+class TestWhatARefusedCaptureLeavesBehind:
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda box, x: setattr(box, "number", x * 2),
+            lambda box, x: setattr(box, "table", np.exp(box.array)),
+            lambda box, x: box.items.append(x * 2),
+            lambda box, x: vars(box).pop("number"),
+            lambda box, x: box.tensor.__setitem__(0, x[0]),
+            lambda box, x: setattr(Box, "shared", x),
+            lambda box, x: SCALE.__setitem__(0, x),
+        ],
+    )
+    def test_nothing(self, change: Callable[[Any, Any], Any]) -> None:
+        box, scale, shared = Box(), SCALE[0], Box.shared
+        box.tensor = tg.tensor(np.ones(3))  # type: ignore[attr-defined]
+        before, items = dict(vars(box)), list(box.items)
+
+        def changes(x: Any) -> Any:
+            change(box, x)
+            return x * box.shared * SCALE[0]
+
+        compiled = tg.compile(changes)
+        for _ in range(2):
+            with pytest.raises(CaptureError, match="which is Python state"):
+                compiled(X)
+        assert vars(box) == before
+        assert (box.items, SCALE[0], Box.shared) == (items, scale, shared)
+        np.testing.assert_array_equal(box.tensor.data, 1)  # type: ignore[attr-defined]
+
+    def test_what_another_capture_left_is_an_array(self) -> None:
+        kept: list[Any] = []
+        keep = itertools.repeat(kept)
+        tg.compile(lambda x: next(keep).append(x * 2) or x)(X)
+        np.testing.assert_array_equal(tg.compile(lambda x: x * kept[0])(X), 2 * X * X)
+
+
+class TestOddObjects:
+    def test_which_are_left_as_they_are(self) -> None:
+        stern, total, safe = Stern(), Total((np.ones(3), np.ones(3))), random.SystemRandom()
+        stern.number = 2.0
+        compiled = tg.compile(lambda x: x * stern.number * total.total if safe is not None else x)
+        np.testing.assert_array_equal(compiled(X), 4 * X)
+        assert type(total) is Total
+
+    def test_the_method_of_an_array_is_refused(self) -> None:
+        total = np.ones(3).sum
+        with pytest.raises(CaptureError, match="is the method sum of an array"):
+            tg.compile(lambda x: x * total())(X)
+
+    def test_a_method_that_changes_a_list_is_refused(self) -> None:
+        history: list[float] = []
+        push = history.append
+        with pytest.raises(CaptureError, match="which is Python state"):
+            tg.compile(lambda x: push(1.0) or x)(X)
+        assert not history
 
 
 class TestWhatStandsIn:
@@ -716,6 +818,27 @@ class TestWhatStandsIn:
         np.testing.assert_array_equal(other(X), X + 6)
         assert other.captures == 1
 
+    def test_another_capture_does_not_wait_for_ever(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys.modules["tinygrad_np.compiler.compile"], "PATIENCE", 0.05)
+        inside, proceed = threading.Event(), threading.Event()
+
+        def slow(x: Any) -> Any:
+            inside.set()
+            proceed.wait(10)
+            return x * 2
+
+        thread = threading.Thread(target=tg.compile(slow), args=(X,))
+        thread.start()
+        assert inside.wait(10)
+        with pytest.raises(CaptureError, match=r"has been captured for 0\.05 s"):
+            tg.compile(lambda x: x)(X)
+        proceed.set()
+        thread.join()
+
+    def test_what_the_function_computes_cannot_go_to_other_threads(self) -> None:
+        with ThreadPoolExecutor(1) as pool, pytest.raises(CaptureError, match="in another thread than the one"):
+            tg.compile(lambda x: sum(pool.map(np.sin, [x, x + 1])))(X)
+
     def test_functions_that_share_an_array_are_captured_one_after_the_other(self) -> None:
         box, together = Box(), threading.Barrier(4)
 
@@ -737,6 +860,17 @@ class TestWhatStandsIn:
 def test_a_long_list_costs_one_look() -> None:
     numbers = [1.0] * 2000
     assert len(Watch(lambda x: x * numbers[0])._entries) < 10
+
+
+def test_what_goes_to_and_fro_is_captured_once_for_each() -> None:
+    w, box = tg.tensor(np.ones(3), requires_grad=True), Box()
+    compiled = tg.compile(lambda x: np.sum(w * x * box.number).backward())
+    for n in range(8):
+        if n % 2 == 0:
+            w.grad = None
+        compiled(X)
+        np.testing.assert_array_equal(w.grad, X * (1 + n % 2))
+    assert compiled.captures == 2
 
 
 def test_capturing_again_and_again_is_told() -> None:

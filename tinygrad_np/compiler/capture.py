@@ -111,6 +111,9 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin, ArrayMethods):
         return self.tape.call(getitem.__wrapped__, (self,), {"index": index})  # type: ignore[attr-defined]
 
     def __setitem__(self, index: Any, value: Any) -> None:
+        if self.is_elsewhere():
+            self.array[index] = _concrete(value)
+            return
         made = self.tape.call(updated.__wrapped__, (self, value), {"index": index})  # type: ignore[attr-defined]
         self.tape.write(self, made)
 
@@ -129,10 +132,27 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin, ArrayMethods):
         self.tape.write(self, updated)
         return self
 
+    def is_elsewhere(self) -> bool:
+        """Whether this is another thread, which finds it where an array was, or a time when its tape has ended.
+
+        Raises
+        ------
+        CaptureError
+            If the function itself has handed it to the other thread, where no tape is.
+        """
+        if capturing.get() is self.tape:
+            return False
+        if self.tape.active and self.value.root.kind in ("input", "result"):
+            raise CaptureError(
+                f"{_described(self)} was used in another thread than the one that tg.compile captures the function in, "
+                "and the replay would not see what happens to it there: compute it in one thread"
+            )
+        return True
+
     # What a replay could not repeat.
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
-        if capturing.get() is not self.tape:  # another thread, which finds it where an array was
+        if self.is_elsewhere():
             return np.array(self.array, dtype=dtype, copy=copy)
         raise CaptureError(
             f"{_described(self)} was turned into a plain array while tg.compile captured the function, and the replay "
@@ -141,7 +161,7 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin, ArrayMethods):
         )
 
     def _escapes(self, what: str, elsewhere: Callable[[Any], Any]) -> Any:
-        if capturing.get() is not self.tape:
+        if self.is_elsewhere():
             return elsewhere(self.array)
         raise CaptureError(
             f"{what} of {_described(self)} while tg.compile captured the function: the result depends on its elements, "
@@ -210,6 +230,7 @@ class Tape:
         self._outside_ids = {id(array) for array in outside}
         self.grads: dict[Leaf, Any] = {}
         self._count = 0
+        self.active = True
         self._start = next_number()
         self._errors: Any = np.geterr()
         self._last_errors: Any = None
@@ -236,8 +257,10 @@ class Tape:
         transient : bool
             Its content does not matter after the program has run.
         """
+        if isinstance(array, Traced):
+            return array if array.tape is self else self.storage(array.array)
         if not isinstance(array, np.ndarray):
-            return array if isinstance(array, Traced) else self._constant(array)
+            return self._constant(array)
         found = self._storages.get(id(array))
         if found is None:
             found = self._storages[id(array)] = self._outside("storage", array, array)
@@ -292,7 +315,10 @@ class Tape:
         self, function: Function, args: Sequence[Any], kwargs: dict[str, Any], *, effect: bool = False
     ) -> Any:
         """Make a call for real, and write it down."""
-        if capturing.get() is not self:  # another thread, or long after
+        if capturing.get() is not self:
+            for leaf in leaves((args, kwargs)):
+                if isinstance(leaf, Traced):
+                    leaf.is_elsewhere()
             return function(*map_leaves(_concrete, tuple(args)), **map_leaves(_concrete, kwargs))
         out = target = dtype = None
         if kwargs or function.__class__ is not np.ufunc:  # else there is nothing special about it
@@ -374,6 +400,8 @@ class Tape:
 
     def _operand(self, leaf: Any) -> Any:
         if isinstance(leaf, Traced):
+            if leaf.tape is not self:  # left over from another capture
+                return self._operand(leaf.array)
             if self._stale and leaf.value.root in self._stale:
                 raise CaptureError(
                     f"{_described(leaf)} shares its memory with an array that the function has written to in place "

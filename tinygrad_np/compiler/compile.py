@@ -15,7 +15,7 @@ import numpy as np
 
 from tinygrad_np.checkpointing import checkpoint
 from tinygrad_np.compiler.capture import Tape
-from tinygrad_np.compiler.dry_run import no_draws, no_messages, read_only
+from tinygrad_np.compiler.dry_run import check_own_draws, no_draws, no_messages, read_only
 from tinygrad_np.compiler.guards import Watch, is_of_the_user
 from tinygrad_np.compiler.inexact import prefers_one_thread, reordered
 from tinygrad_np.compiler.passes import optimised
@@ -35,6 +35,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 OFTEN = 32
 """After how many captures of one function its user is warned."""
+
+KEPT = 2
+"""How many programs are kept for arguments of one kind: for a flag that goes to and fro, such as ``training``."""
+
+PATIENCE = 60
+"""Seconds to wait for the capture of another function."""
 
 _CAPTURES = threading.RLock()  # one at a time: what stands in for arrays is where other threads would find it too
 _LATER = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
@@ -140,7 +146,8 @@ class Compiled:
         self.exact = exact
         self.program: Replay | None = None
         self.captures = 0
-        self._entries: dict[Any, _Entry] = {}
+        self._warned = False
+        self._entries: dict[Any, list[_Entry]] = {}
         self._lock = threading.RLock()
 
     def __reduce__(self) -> Any:
@@ -162,13 +169,14 @@ class Compiled:
                 return self.fn(*args, **kwargs)  # the caller's own graph goes on through it
             key = (_structure((args, kwargs)), *map(_kind, given), recording.get(), errors)
         with self._lock:
-            entry = self._entries.get(key)
-            changed = "arguments of another kind" if entry is None else entry.changed()
-            if entry is None or changed is not None:
-                with _CAPTURES:
-                    entry = self._entries[key] = self._capture(args, kwargs, given)
-                if self.captures == OFTEN:
+            entries = self._entries.setdefault(key, [])
+            changed = entries[0].changed() if entries else "arguments of another kind"
+            if changed is not None:
+                self._find(entries, args, kwargs, given)
+                if self.captures == OFTEN and not self._warned:
+                    self._warned = True
                     warnings.warn(_captured_often(function_name(self.fn), changed), stacklevel=2)
+            entry = entries[0]
             self.program = entry.replay
             if entry.replay is None:
                 return entry.instead(*args, **kwargs)
@@ -176,6 +184,23 @@ class Compiled:
             if entry.replay.writes_to(inputs):
                 return self.fn(*args, **kwargs)
             return entry.replay(inputs)
+
+    def _find(self, entries: list[_Entry], args: Any, kwargs: Any, given: list[Any]) -> None:
+        """Put an entry first that fits: one that was captured when all was as it is again now, or a new one."""
+        for position, entry in enumerate(entries):
+            if entry.changed() is None:
+                entries.insert(0, entries.pop(position))
+                return
+        if not _CAPTURES.acquire(timeout=PATIENCE):
+            raise CaptureError(
+                f"tg.compile: another function has been captured for {PATIENCE} s. If it waits for a thread that calls "
+                f"{function_name(self.fn)}, call that in one thread, or once before"
+            )
+        try:
+            entries.insert(0, self._capture(args, kwargs, given))
+        finally:
+            _CAPTURES.release()
+        del entries[KEPT:]
 
     def _capture(self, args: Any, kwargs: Any, given: list[Any]) -> _Entry:
         self.captures += 1
@@ -187,8 +212,10 @@ class Compiled:
             if changed is not None:
                 raise CaptureError(
                     f"tg.compile: {function_name(self.fn)} changes {changed}, which is Python state, and a replay "
-                    "would not: return it, keep it in a tensor, or change it outside of the function"
+                    "would not: return it, change it outside of the function, or keep it in an array or a tensor that "
+                    "is written to in place, as in t.data[...] = value"
                 )
+            check_own_draws(program, state)
             if is_of_the_user(sys.modules.keys() - modules):
                 return self._capture(args, kwargs, given)  # now that what it imports is there to be watched
             if recorded:
@@ -197,6 +224,9 @@ class Compiled:
             # Once more, with other random draws: whatever differs now would have been fixed for all replays.
             repetition = Repetition(program, function_name(self.fn), watch.arrays)
             self._dry_run(args, kwargs, given, watch, repetition)
+        except BaseException:
+            watch.restore()
+            raise
         finally:
             generator().bit_generator.state = state
         grads_read = program.grads_read
@@ -221,6 +251,7 @@ class Compiled:
                 program = tape.finish(output)
         finally:
             capturing.reset(token)
+            tape.active = False
         return program, recorded
 
     def _check_untouched(self, structure: Any, stand_ins: list[Any], values: list[Any], given: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -13,12 +14,16 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np.compiler.guards import Watch
+from tinygrad_np.compiler.program import Program
 from tinygrad_np.errors import CaptureError
 from tinygrad_np.memory import owner
-from tinygrad_np.random import generator
+from tinygrad_np.random import TAPED, generator
 from tinygrad_np.trees import leaves
 
-__all__ = ["no_draws", "no_messages", "read_only"]
+__all__ = ["check_own_draws", "no_draws", "no_messages", "read_only"]
+
+
+_IS_READ_ONLY = re.compile(r"(assignment destination|output array|.*array) is read-only")  # as NumPy says it
 
 
 @contextmanager
@@ -31,7 +36,7 @@ def read_only(arrays: list[np.ndarray[Any, Any]]) -> Iterator[None]:
             array.flags.writeable = False
         yield
     except ValueError as error:
-        if "read-only" not in str(error):
+        if not _IS_READ_ONLY.fullmatch(str(error)):
             raise
         raise CaptureError(
             f"the function writes into a plain array in place ({error}), which a replay would not do: use a tensor, or "
@@ -48,7 +53,7 @@ def no_messages() -> Iterator[None]:
     out, make_record, thread = sys.stdout, logging.getLogRecordFactory(), threading.get_ident()
 
     def refuse(what: str) -> None:
-        if threading.get_ident() == thread:
+        if active and threading.get_ident() == thread:
             raise CaptureError(
                 f"the function {what}, which a replay would not do: return what you want to see, and do this outside "
                 "of the compiled function"
@@ -67,20 +72,24 @@ def no_messages() -> Iterator[None]:
         refuse(f"logs {record.msg!r}")
         return record
 
-    sys.stdout = Refusing()
+    active = True
+    sys.stdout = standing = Refusing()
     logging.setLogRecordFactory(refusing)
     try:
         yield
     finally:
-        sys.stdout = out
-        logging.setLogRecordFactory(make_record)
+        active = False  # somebody may have kept them
+        if sys.stdout is standing:  # and not what another thread has put there since
+            sys.stdout = out
+        if logging.getLogRecordFactory() is refusing:
+            logging.setLogRecordFactory(make_record)
 
 
 @contextmanager
 def no_draws(watch: Watch) -> Iterator[None]:
     """Raise if random numbers are drawn elsewhere than from our own generator; leave all generators as they were."""
     found = [(thing, name) for thing, name in watch.generators if thing is not generator()]
-    if watch.draws_at_large():
+    if watch.draws_at_large() and threading.active_count() == 1:  # else other threads may draw from these
         found += [(random, "random"), (np.random, "np.random")]
     before = [_state(thing) for thing, _ in found]
     try:
@@ -94,6 +103,22 @@ def no_draws(watch: Watch) -> Iterator[None]:
     finally:
         for (thing, _), state in zip(found, before, strict=True):
             _set_state(thing, state)
+
+
+def check_own_draws(program: Program, before: Any) -> None:
+    """Raise if our own generator was used by other ways than those that are on the tape; `before` is its state then."""
+    generating = generator().bit_generator
+    after, generating.state = generating.state, before
+    for call in program.calls:
+        if call.function in TAPED:
+            call.function(*call.args)
+    same = all(map(np.array_equal, leaves(generating.state), leaves(after)))
+    generating.state = after
+    if not same:
+        raise CaptureError(
+            "the function draws from tg.random.generator() itself, and a replay would repeat those numbers for ever: "
+            "draw with tg.random.uniform, or outside of the compiled function"
+        )
 
 
 def _state(thing: Any) -> Any:

@@ -26,7 +26,7 @@ import weakref
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
@@ -44,6 +44,7 @@ _SETS = (set, frozenset)
 _NOTHING: dict[Any, Any] = {}
 _VIEWS = (types.MappingProxyType, type(_NOTHING.keys()), type(_NOTHING.values()), type(_NOTHING.items()))  # of a dict
 _BUFFERS = (bytearray, array)
+_PROXIES = (weakref.ProxyType, weakref.CallableProxyType)
 _GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
 _OPAQUE = (np.ufunc, np.generic)
 # Classes of the standard library whose instances hold what the user gave them.
@@ -56,7 +57,7 @@ _OPEN = frozenset(
 _LARGEST = 1000  # of longer lists and dicts the items are watched, but not what is in those
 
 # With these, code gets at attributes that it does not name.
-_BY_ANY_NAME = frozenset({"getattr", "vars", "__dict__", "attrgetter", "methodcaller", "asdict", "astuple", "fields"})
+_BY_ANY_NAME = frozenset({"getattr", "setattr", "delattr", "vars", "__dict__", "attrgetter", "methodcaller"})
 _BY_STRING = frozenset({"globals", "locals", "import_module", "__import__"})  # with these, a string may be a name
 _MATCH_CLASS = dis.opmap["MATCH_CLASS"]  # what it matches with is no name of the code either
 _ENVIRONMENT = frozenset({"environ", "getenv"})
@@ -106,6 +107,9 @@ class Watch:
         self._entries: list[tuple[_Get, Any, Any, Any, str]] = []
         # Where plain arrays, or tuples with such, were found: also what to call to put something else there.
         self._places: list[tuple[_Get, _Put, Any, Any, Any, str]] = []
+        self._found: list[tuple[_Get, _Put, Any, Any, Any, str]] = []  # all of that kind
+        self._contents: list[tuple[Any, Any]] = []  # dicts and lists, with a copy of each
+        self._tensors: list[tuple[Tensor, Any, Any]] = []
         self._replaces = True  # whether arrays that are found are to be replaced
         self._seen: set[int] = set()
         self._alive: list[Any] = []
@@ -141,8 +145,9 @@ class Watch:
         try:
             for get, put, thing, key, known, name in self._places:
                 standing = _with_stand_ins(known, stand_in)
-                placed.append((get, put, thing, key, known, standing, name))
-                put(thing, key, standing)
+                with suppress(Exception):  # what does not let itself be replaced is read where it is
+                    put(thing, key, standing)
+                    placed.append((get, put, thing, key, known, standing, name))
             yield
             for get, _, thing, key, _, standing, name in placed:
                 if get(thing, key) is not standing:
@@ -152,21 +157,38 @@ class Watch:
                     )
         finally:
             for _, put, thing, key, known, _, _ in reversed(placed):
-                put(thing, key, known)
+                with suppress(Exception):
+                    put(thing, key, known)
+
+    def restore(self) -> None:
+        """Undo what a function has changed of all this, as it leaves behind what stood in for arrays."""
+        for get, put, thing, key, known, _ in self._found:
+            with suppress(Exception):
+                if get(thing, key) is not known:
+                    put(thing, key, known)
+        for container, before in self._contents:
+            if not _has_items(container, _items(before)):
+                container.clear()
+                (container.update if isinstance(container, dict) else container.extend)(before)
+        for tensor, value, node in self._tensors:
+            tensor._value, tensor._node = value, node
 
     def _watch(self, get: _Get, put: _Put, thing: Any, key: Any, name: str) -> None:
         value = get(thing, key)
         self._entries.append((get, thing, key, value, name))
+        self._found.append((get, put, thing, key, value, name))
         if self._replaces and _holds_arrays(value):
             self._places.append((get, put, thing, key, value, name))
         self._walk(value, name)
 
     def _watch_length(self, container: Any, name: str) -> None:
+        if isinstance(container, (dict, list)):
+            self._contents.append((container, [*container] if isinstance(container, list) else {**container}))
         self._entries.append((operator.length_hint, container, 0, len(container), name))
 
     def _walk(self, thing: Any, name: str) -> None:
         """Have this looked at, when its turn comes."""
-        if not isinstance(thing, _PLAIN) and id(thing) not in self._seen:
+        if type(thing) not in _PLAIN and id(thing) not in self._seen:
             self._seen.add(id(thing))
             self._alive.append(thing)
             self._queue.append((thing, name, self._replaces))
@@ -177,12 +199,17 @@ class Watch:
             self._look_at(thing, name)
 
     def _look_at(self, thing: Any, name: str) -> None:
-        if isinstance(thing, np.ndarray):
+        if type(thing) in _PROXIES:
+            with suppress(ReferenceError):
+                self._walk(thing.__init__.__self__, name)
+        elif isinstance(thing, np.ndarray):
             self.arrays.append(thing)
         elif isinstance(thing, _GENERATORS):
-            self.generators.append((thing, name))
+            if not isinstance(thing, random.SystemRandom):  # which has no state
+                self.generators.append((thing, name))
         elif isinstance(thing, Tensor):
             self._entries.append((getattr, thing, "_value", thing._value, f"{name}.data"))
+            self._tensors.append((thing, thing._value, thing._node))
             self._walk(thing._value, name)
         elif isinstance(thing, functools.partial):
             self._walk(thing.func, name)
@@ -208,17 +235,26 @@ class Watch:
         elif isinstance(thing, ContextVar):
             self._watch(_value_of, _put_value, thing, None, name)
         elif isinstance(thing, threading.local):
+            self._entries.append((_has_local_names, thing, set(vars(thing)), True, f"the attributes of {name}"))
+            self._walk_class(type(thing))
             for key in vars(thing):
                 self._watch(getattr, setattr, thing, key, f"{name}.{key}")
         elif isinstance(thing, _VIEWS):
             self._walk_all(gc.get_referents(thing), name)
         elif isinstance(thing, types.ModuleType):
+            if thing.__name__ == "dataclasses":
+                self._named.add("getattr")
             if not _is_library(thing.__name__):
                 self._holders.append(_Holder(thing.__name__, vars(thing), vars(thing)))
         elif isinstance(thing, type):
             self._walk_class(thing, made=True)
         elif isinstance(thing, types.BuiltinMethodType):
-            if isinstance(thing.__self__, _GENERATORS):  # as that of random.random
+            if isinstance(thing.__self__, np.ndarray):
+                raise CaptureError(
+                    f"{name} is the method {thing.__name__} of an array, and tg.compile cannot see what it reads: keep "
+                    "the array itself, and call its method in the function"
+                )
+            if not isinstance(thing.__self__, types.ModuleType):
                 self._walk(thing.__self__, name)
         elif not isinstance(thing, _OPAQUE):
             self._walk_object(thing, name)
@@ -243,6 +279,8 @@ class Watch:
         cells = [(n, c) for n, c in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)]
         cells = [(variable, cell) for variable, cell in cells if _is_set(cell)]
         names = function.__globals__
+        if function.__module__ == "dataclasses":  # which goes through all attributes
+            self._named.add("getattr")
         if _is_library(names.get("__name__")):  # such as what a decorator returns: only what it calls matters
             inside = [part for _, cell in cells for part in _parts(cell.cell_contents)]
             self._walk_all([part for part in inside if callable(part)], name)
@@ -307,7 +345,7 @@ class Watch:
         self._walk_class(kind)
         if not whole and not _is_library(kind.__module__):
             self._entries.append((getattr, thing, "__class__", kind, f"the class of {name}"))
-        attributes = getattr(thing, "__dict__", None)
+        attributes = _slot(thing, "__dict__")
         if isinstance(attributes, dict):
             self._watch_length(attributes, f"the attributes of {name}")
             if whole:
@@ -368,7 +406,7 @@ def _slot(thing: Any, name: str) -> Any:
 
 
 def _put_on_class(owner: type) -> _Put:
-    return lambda _, key, value: setattr(owner, key, value)
+    return lambda _, key, value: type.__setattr__(owner, key, value)
 
 
 def _put_arguments(partial: Any, _: str, args: tuple[Any, ...]) -> None:
@@ -389,8 +427,15 @@ def _call(reference: Any, _: None) -> Any:
     return reference()
 
 
+def _has_local_names(local: threading.local, known: set[str]) -> bool:
+    return set(vars(local)) == known
+
+
 def _value_of(variable: ContextVar[Any], _: None) -> Any:
-    return variable.get(None)
+    try:
+        return variable.get()
+    except LookupError:
+        return _UNSET
 
 
 def _put_value(variable: ContextVar[Any], _: None, value: Any) -> None:
@@ -438,7 +483,7 @@ def _holds_arrays(value: Any) -> bool:
 def _with_stand_ins(value: Any, stand_in: Callable[[Any], Any]) -> Any:
     if isinstance(value, np.ndarray):
         return stand_in(value)
-    if not _holds_arrays(value):
+    if not _holds_arrays(value) or not (type(value) is tuple or hasattr(value, "_make")):
         return value
     items = [_with_stand_ins(item, stand_in) for item in value]
     return value._make(items) if hasattr(value, "_make") else tuple(items)

@@ -65,7 +65,8 @@ class Module:
     def train(self: M, mode: bool = True) -> M:
         """Set ``training`` here and in all modules in this one; returns the module."""
         for _, module in self.named_modules():
-            module.training = mode
+            if module.training != mode:
+                module.training = mode
         return self
 
     def eval(self: M) -> M:
