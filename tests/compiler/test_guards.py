@@ -300,6 +300,11 @@ def weakly(box: Box) -> Callable[[Any], Any]:
     return lambda x: x * reference().number  # type: ignore[union-attr]
 
 
+def by_weak_set(box: Box) -> Callable[[Any], Any]:
+    KEPT[0], found = box, weakref.WeakSet([box])
+    return lambda x: x * sum(b.number for b in found)
+
+
 def by_proxy_of(box: Box) -> Callable[[Any], Any]:
     KEPT[0], proxy = box, weakref.proxy(box)
     return lambda x: x * proxy.number
@@ -447,6 +452,7 @@ PYTHON_STATE: dict[str, Callable[[], Case]] = {
     "complex_negative_zero": lambda: of(
         [complex(-1, 0.0)], lambda v, x: x * np.sqrt(v[0]), lambda v: lambda: v.append(v.pop().conjugate())
     ),
+    "weak_set": lambda: (lambda b: (by_weak_set(b), set_on(b, "number")))(Box()),
     "set": lambda: of({0}, lambda v, x: x * len(v), lambda v: lambda: v.add(len(v))),
     "bytes": lambda: of(bytearray(b"a"), lambda v, x: x * v[0], lambda v: add_to_item(v, 0)),
     "array_module": lambda: of(array.array("d", [1.0]), lambda v, x: x * v[0], lambda v: add_to_item(v, 0)),
@@ -461,6 +467,7 @@ ELEMENTS: dict[str, Callable[[], Case]] = {
     "attribute": lambda: of(Box(), lambda b, x: x * (b.array * 2), lambda b: add_to(b.array)),
     "slot": lambda: of(Slotted(), lambda s, x: x * (s.array * 2), lambda s: add_to(s.array)),
     "frozen": lambda: of(Frozen({}, np.ones(3)), lambda f, x: x * (f.array * 2), lambda f: add_to(f.array)),
+    "tuple_of_a_class": lambda: of([Total((np.ones(3), X))], lambda v, x: x * v[0].total, lambda v: add_to(v[0][0])),
     "tuple": lambda: of(Box(), lambda b, x: x * (b.pair[0] * 2), lambda b: add_to(b.pair[0])),
     "named_tuple": lambda: of([Pair(np.ones(3), "a")], lambda v, x: x * (v[0].array * 2), lambda v: add_to(v[0].array)),
     "class": lambda: of(Box, lambda b, x: x * (b.shared_array * 2), lambda b: add_to(b.shared_array)),
@@ -661,8 +668,8 @@ class TestWhatARefusedCaptureLeavesBehind:
 
     def test_what_another_capture_left_is_an_array(self) -> None:
         kept: list[Any] = []
-        keep = itertools.repeat(kept)
-        tg.compile(lambda x: next(keep).append(x * 2) or x)(X)
+        keep = itertools.repeat(kept).__next__
+        tg.compile(lambda x: keep().append(x * 2) or x)(X)
         np.testing.assert_array_equal(tg.compile(lambda x: x * kept[0])(X), 2 * X * X)
 
 
@@ -673,6 +680,16 @@ class TestOddObjects:
         compiled = tg.compile(lambda x: x * stern.number * total.total if safe is not None else x)
         np.testing.assert_array_equal(compiled(X), 4 * X)
         assert type(total) is Total
+
+    @pytest.mark.parametrize("numbers", [itertools.count(), (n for n in range(9)), iter([1.0, 2.0])])
+    def test_iterators_are_refused(self, numbers: Iterator[float]) -> None:
+        with pytest.raises(CaptureError, match="may take the next item of numbers"):
+            tg.compile(lambda x: x * 1 if next(numbers) < 5 else x)(X)
+
+    def test_iterators_that_are_only_held_are_not(self) -> None:
+        box = Box()
+        box.numbers = itertools.count()  # type: ignore[attr-defined]
+        np.testing.assert_array_equal(tg.compile(lambda x: next(iter([x])) * box.number)(X), X)
 
     def test_the_method_of_an_array_is_refused(self) -> None:
         total = np.ones(3).sum
@@ -761,10 +778,10 @@ class TestWhatStandsIn:
 
     def test_the_elements_of_tensors_cannot_be_written_to_behind_its_back(self) -> None:
         w = tg.tensor(np.ones(3))
-        behind = itertools.repeat(w.data)
+        behind = itertools.repeat(w.data).__next__
 
         def writes(x: Any) -> Any:
-            next(behind)[0] = 5.0
+            behind()[0] = 5.0
             return w * x
 
         with pytest.raises(CaptureError, match="plain array in place"):

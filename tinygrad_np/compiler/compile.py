@@ -16,8 +16,9 @@ import numpy as np
 from tinygrad_np.checkpointing import checkpoint
 from tinygrad_np.compiler.capture import Tape
 from tinygrad_np.compiler.dry_run import check_own_draws, no_draws, no_messages, read_only
-from tinygrad_np.compiler.guards import Watch, is_of_the_user
+from tinygrad_np.compiler.guards import Watch
 from tinygrad_np.compiler.inexact import prefers_one_thread, reordered
+from tinygrad_np.compiler.names import is_of_the_user
 from tinygrad_np.compiler.passes import optimised
 from tinygrad_np.compiler.program import Program
 from tinygrad_np.compiler.repetition import Repetition
@@ -205,7 +206,12 @@ class Compiled:
     def _capture(self, args: Any, kwargs: Any, given: list[Any]) -> _Entry:
         self.captures += 1
         watch, modules = Watch(self.fn, (args, kwargs)), set(sys.modules)
-        state = generator().bit_generator.state
+        state, iterator = generator().bit_generator.state, watch.goes_on()
+        if iterator is not None:
+            raise CaptureError(
+                f"tg.compile: {function_name(self.fn)} may take the next item of {iterator}, and a replay would go on "
+                "with that of today: call next outside of the compiled function, and pass in what it gives"
+            )
         try:
             program, recorded = self._dry_run(args, kwargs, given, watch, Tape(watch.arrays))
             changed = watch.changed()

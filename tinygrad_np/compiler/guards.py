@@ -13,13 +13,12 @@ where it was found, by what stands in for it.
 from __future__ import annotations
 
 import copy
-import dis
 import functools
 import gc
+import io
 import operator
 import os
 import random
-import sys
 import threading
 import types
 import weakref
@@ -32,11 +31,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_np.compiler.names import importable, is_called, is_library, is_ours, is_standard, named_in
 from tinygrad_np.core import Tensor
 from tinygrad_np.errors import CaptureError
 from tinygrad_np.trees import leaves
 
-__all__ = ["Watch", "is_of_the_user"]
+__all__ = ["Watch"]
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 _CONTAINERS = (dict, list, tuple, deque)
@@ -52,18 +52,13 @@ _OPEN = frozenset(
     {"types.SimpleNamespace", "argparse.Namespace", "functools._lru_cache_wrapper", "functools.cached_property"}
     | {"functools.singledispatchmethod", "functools.partialmethod", "configparser.RawConfigParser"}
     | {"collections.UserDict", "collections.UserList", "collections.ChainMap"}
-    | {"weakref.WeakKeyDictionary", "weakref.WeakValueDictionary"}
+    | {"weakref.WeakKeyDictionary", "weakref.WeakValueDictionary", "_weakrefset.WeakSet"}
 )
 _LARGEST = 1000  # of longer lists and dicts the items are watched, but not what is in those
 
 # With these, code gets at attributes that it does not name.
 _BY_ANY_NAME = frozenset({"getattr", "setattr", "delattr", "vars", "__dict__", "attrgetter", "methodcaller"})
-_BY_STRING = frozenset({"globals", "locals", "import_module", "__import__"})  # with these, a string may be a name
-_MATCH_CLASS = dis.opmap["MATCH_CLASS"]  # what it matches with is no name of the code either
 _ENVIRONMENT = frozenset({"environ", "getenv"})
-_CONSTRUCTORS = frozenset({"__init__", "__new__", "__post_init__"})
-# Special methods that are not called in the course of a computation.
-_ASIDE = _CONSTRUCTORS | {"__init_subclass__", "__del__", "__repr__", "__str__", "__reduce__", "__getstate__"}
 
 _ITEM = (operator.getitem, operator.setitem)
 
@@ -98,11 +93,14 @@ class Watch:
         All arrays that were found.
     generators : list
         All generators of random numbers that were found, with their names.
+    iterators : list of str
+        The names of all iterators that were found.
     """
 
     def __init__(self, function: Callable[..., Any], arguments: Any = ()) -> None:
         self.arrays: list[np.ndarray[Any, Any]] = []
         self.generators: list[tuple[Any, str]] = []
+        self.iterators: list[str] = []
         # What to call with which two arguments, what it returned, and the name for that.
         self._entries: list[tuple[_Get, Any, Any, Any, str]] = []
         # Where plain arrays, or tuples with such, were found: also what to call to put something else there.
@@ -207,6 +205,8 @@ class Watch:
         elif isinstance(thing, _GENERATORS):
             if not isinstance(thing, random.SystemRandom):  # which has no state
                 self.generators.append((thing, name))
+        elif isinstance(thing, Iterator) and not isinstance(thing, io.IOBase):
+            self.iterators.append(name)
         elif isinstance(thing, Tensor):
             self._entries.append((getattr, thing, "_value", thing._value, f"{name}.data"))
             self._tensors.append((thing, thing._value, thing._node))
@@ -244,7 +244,7 @@ class Watch:
         elif isinstance(thing, types.ModuleType):
             if thing.__name__ == "dataclasses":
                 self._named.add("getattr")
-            if not _is_library(thing.__name__):
+            if not is_library(thing.__name__):
                 self._holders.append(_Holder(thing.__name__, vars(thing), vars(thing)))
         elif isinstance(thing, type):
             self._walk_class(thing, made=True)
@@ -271,6 +271,10 @@ class Watch:
         """Whether the code may draw from the global generators of Python and NumPy."""
         return "random" in self._named
 
+    def goes_on(self) -> str | None:
+        """The name of an iterator that the code may take the next item of, which every call does, but no replay."""
+        return next(iter(self.iterators), None) if "next" in self._named else None
+
     def _walk_all(self, things: Iterable[Any], name: str) -> None:
         for thing in things:
             self._walk(thing, name)
@@ -281,18 +285,18 @@ class Watch:
         names = function.__globals__
         if function.__module__ == "dataclasses":  # which goes through all attributes
             self._named.add("getattr")
-        if _is_library(names.get("__name__")):  # such as what a decorator returns: only what it calls matters
+        if is_library(names.get("__name__")):  # such as what a decorator returns: only what it calls matters
             inside = [part for _, cell in cells for part in _parts(cell.cell_contents)]
             self._walk_all([part for part in inside if callable(part)], name)
             return
         for variable, cell in cells:
             self._watch(getattr, setattr, cell, "cell_contents", variable)
-        for variable in _names(function.__code__):
+        for variable in named_in(function.__code__):
             self._named.add(variable)
             if variable in names:
                 self._watch(operator.getitem, operator.setitem, names, variable, variable)
             else:
-                self._walk_all(_importable(variable, names.get("__package__")), variable)
+                self._walk_all(importable(variable, names.get("__package__")), variable)
         if function.__defaults__:
             self._watch(getattr, setattr, function, "__defaults__", f"the defaults of {name}")
         self._walk(function.__kwdefaults__, f"the defaults of {name}")
@@ -321,14 +325,14 @@ class Watch:
     def _walk_class(self, kind: type, *, made: bool = False) -> None:
         """Watch the attributes of a class, and of those that it inherits from; also how instances are made of it."""
         for owner in kind.__mro__:
-            if _is_library(owner.__module__) or (id(owner), made) in self._classes:
+            if is_library(owner.__module__) or (id(owner), made) in self._classes:
                 continue
             self._classes.add((id(owner), made))
             self._alive.append(owner)
             names = (len(vars(owner)), _own_names(vars(owner)))
             self._entries.append((_has_names, vars(owner), names, True, f"the attributes of {owner.__name__}"))
             self._walk_class(type(owner))
-            always = frozenset(name for name in vars(owner) if _is_called(owner, name, made))
+            always = frozenset(name for name in vars(owner) if is_called(owner, name, made))
             self._holders.append(
                 _Holder(owner.__name__, vars(owner), vars(owner), put=_put_on_class(owner), always=always)
             )
@@ -339,11 +343,11 @@ class Watch:
             self._walk(thing.fn, name)
             return
         # The attributes of these are named by code that is not looked at.
-        whole = any(f"{k.__module__}.{k.__qualname__}" in _OPEN or _is_ours(k.__module__) for k in kind.__mro__)
-        if _is_standard(kind.__module__) and not whole:
+        whole = any(f"{k.__module__}.{k.__qualname__}" in _OPEN or is_ours(k.__module__) for k in kind.__mro__)
+        if is_standard(kind.__module__) and not whole:
             return
         self._walk_class(kind)
-        if not whole and not _is_library(kind.__module__):
+        if not whole and not is_library(kind.__module__):
             self._entries.append((getattr, thing, "__class__", kind, f"the class of {name}"))
         attributes = _slot(thing, "__dict__")
         if isinstance(attributes, dict):
@@ -376,22 +380,6 @@ class Watch:
             self._look_at_all()
         if not self._named.isdisjoint(_ENVIRONMENT):
             self._entries.append((operator.eq, os.environ, dict(os.environ), True, "os.environ"))
-
-
-def _is_called(owner: type, name: str, made: bool) -> bool:
-    """Whether Python or a library calls this method, though nobody names it."""
-    if not isinstance(vars(owner)[name], types.FunctionType) or name in _ASIDE:
-        return made and name in _CONSTRUCTORS
-    if name.startswith("__"):
-        return True
-    inherited = [base for base in owner.__mro__[1:] if _is_library(base.__module__) and base is not object]
-    return any(hasattr(base, name) or name in _names_in_class(base) for base in inherited)
-
-
-@functools.cache
-def _names_in_class(kind: type) -> frozenset[str]:
-    functions = [value for value in vars(kind).values() if isinstance(value, types.FunctionType)]
-    return frozenset(name for function in functions for name in _names(function.__code__))
 
 
 _SLOT = types.MemberDescriptorType
@@ -451,13 +439,6 @@ def _parts(thing: Any) -> list[Any]:
     return leaves(thing) if isinstance(thing, (dict, list, tuple)) else [thing]
 
 
-def _importable(name: str, package: str | None) -> list[Any]:
-    """The modules that ``import name`` may mean in a function of this package."""
-    parents = (package or "").split(".")
-    names = [name, *(f"{'.'.join(parents[: i + 1])}.{name}" for i in range(len(parents)))]
-    return [module for module in map(sys.modules.get, names) if module is not None]
-
-
 def _items(container: Any) -> list[Any]:
     return [*container.keys(), *container.values()] if isinstance(container, dict) else list(container)
 
@@ -483,50 +464,14 @@ def _holds_arrays(value: Any) -> bool:
 def _with_stand_ins(value: Any, stand_in: Callable[[Any], Any]) -> Any:
     if isinstance(value, np.ndarray):
         return stand_in(value)
-    if not _holds_arrays(value) or not (type(value) is tuple or hasattr(value, "_make")):
+    if not _holds_arrays(value):
         return value
     items = [_with_stand_ins(item, stand_in) for item in value]
-    return value._make(items) if hasattr(value, "_make") else tuple(items)
-
-
-def _names(code: types.CodeType) -> list[str]:
-    """The globals and attributes that a function's code, and the code of functions defined in it, names."""
-    codes, found = [code], dict[str, None]()
-    for part in codes:  # grows as it goes
-        codes += [constant for constant in part.co_consts if isinstance(constant, types.CodeType)]
-        found.update(dict.fromkeys(part.co_names))
-        if not _BY_STRING.isdisjoint(part.co_names):
-            found.update(dict.fromkeys(constant for constant in part.co_consts if isinstance(constant, str)))
-        if _MATCH_CLASS in part.co_code[::2]:
-            found["getattr"] = None
-    return list(found)
-
-
-def _is_ours(module: Any) -> bool:
-    return isinstance(module, str) and module.startswith("tinygrad_np.")
-
-
-@functools.cache
-def _is_standard(module: Any) -> bool:
-    """Whether this is the name of a module of Python, of NumPy or of ours; of compiled classes it may be no name."""
-    if not isinstance(module, str | None):
-        return True
-    top = (module or "").partition(".")[0]
-    return top in ("tinygrad_np", "numpy") or top in sys.stdlib_module_names - {"__main__"}
-
-
-@functools.cache
-def _is_library(module: Any) -> bool:
-    """Whether a module is of Python or installed, so that its state is not the user's."""
-    if _is_standard(module):
-        return True
-    file = getattr(sys.modules.get((module or "").partition(".")[0]), "__file__", None) or ""
-    return "site-packages" in file or "dist-packages" in file
-
-
-def is_of_the_user(modules: Iterable[str]) -> bool:
-    """Whether one of these modules is neither of Python nor installed."""
-    return not all(map(_is_library, modules))
+    if type(value) is tuple:
+        return tuple(items)
+    like = tuple.__new__(type(value), items)  # whatever the class does with its arguments
+    getattr(like, "__dict__", {}).update(getattr(value, "__dict__", {}))
+    return like
 
 
 def _is_set(cell: Any) -> bool:
