@@ -6,6 +6,7 @@ import enum
 import io
 import itertools
 import logging
+import queue
 import random
 import sys
 import threading
@@ -150,6 +151,13 @@ class TestPythonState:
         finally:
             sys.stdout = before
 
+    def test_an_output_that_it_has_kept_writes_afterwards(self, capsys: pytest.CaptureFixture[str]) -> None:
+        kept: list[Any] = []
+        keep = itertools.repeat(kept).__next__
+        tg.compile(lambda x: keep().append(sys.stdout) or x)(X)
+        kept[0].write("hello")
+        assert capsys.readouterr().out == "hello"
+
     def test_training_mode(self) -> None:
         class Noisy(nn.Module):
             def forward(self, x: Any) -> Any:
@@ -193,6 +201,26 @@ class TestRandomness:
         before = tg.random.generator().bit_generator.state
         refuses(lambda x: x * 2 if tg.random.generator().random() < 1e-9 else x, r"draws from tg\.random\.generator")
         assert tg.random.generator().bit_generator.state == before
+
+    def test_another_thread_may_draw(self) -> None:
+        asked, answered = queue.Queue(), queue.Queue()
+
+        def draw() -> None:
+            while asked.get():
+                answered.put(np.random.rand())  # noqa: NPY002
+
+        def noisy(x: Any) -> Any:
+            asked.put(1)
+            answered.get(timeout=10)
+            return x + tg.random.uniform((4,))
+
+        thread = threading.Thread(target=draw)
+        thread.start()
+        try:
+            assert tg.compile(noisy)(X).shape == (4,)
+        finally:
+            asked.put(0)
+            thread.join()
 
     def test_our_own_generator_may_be_at_hand(self) -> None:
         ours = tg.random.generator()

@@ -25,6 +25,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +35,7 @@ import pytest
 import tinygrad_np as tg
 from tinygrad_np import nn
 from tinygrad_np.compiler import Compiled
-from tinygrad_np.compiler.compile import OFTEN
+from tinygrad_np.compiler.compile import KEPT, OFTEN
 from tinygrad_np.compiler.guards import Watch
 from tinygrad_np.errors import CaptureError
 
@@ -46,7 +47,7 @@ TABLE = np.ones(3)
 NAME, BIAS = "number", "bias"
 GET = operator.attrgetter("number")
 VARIABLE = contextvars.ContextVar("VARIABLE", default=1.0)
-KEPT: list[Any] = [None]
+ALIVE: list[Any] = [None]
 DEFAULT = contextvars.ContextVar("DEFAULT", default=types.SimpleNamespace(number=1.0))  # noqa: B039
 OTHER_METHOD = {"method": lambda self, x: x * 7}
 
@@ -143,6 +144,16 @@ class Mode(str, enum.Enum):
 
     def scale(self) -> float:
         return SCALE[0]
+
+
+class Fixed(threading.local):
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(name)
+
+
+@dataclasses.dataclass
+class Record:
+    number: float
 
 
 class Total(tuple[Any, ...]):
@@ -296,17 +307,17 @@ def by_proxy(items: dict[str, float]) -> Callable[[Any], Any]:
 
 
 def weakly(box: Box) -> Callable[[Any], Any]:
-    KEPT[0], reference = box, weakref.ref(box)
+    ALIVE[0], reference = box, weakref.ref(box)
     return lambda x: x * reference().number  # type: ignore[union-attr]
 
 
 def by_weak_set(box: Box) -> Callable[[Any], Any]:
-    KEPT[0], found = box, weakref.WeakSet([box])
+    ALIVE[0], found = box, weakref.WeakSet([box])
     return lambda x: x * sum(b.number for b in found)
 
 
 def by_proxy_of(box: Box) -> Callable[[Any], Any]:
-    KEPT[0], proxy = box, weakref.proxy(box)
+    ALIVE[0], proxy = box, weakref.proxy(box)
     return lambda x: x * proxy.number
 
 
@@ -315,7 +326,7 @@ def by_get(get: Callable[[str], float]) -> Callable[[Any], Any]:
 
 
 def by_weak_keys(box: Box) -> Callable[[Any], Any]:
-    KEPT[0], keys = box, weakref.WeakKeyDictionary({box: 1.0})
+    ALIVE[0], keys = box, weakref.WeakKeyDictionary({box: 1.0})
     return lambda x: x * sum(b.number for b in keys)
 
 
@@ -355,6 +366,7 @@ def _as_it_was() -> Iterator[None]:
 
 def reset() -> None:
     SCALE[0] = Box.shared = 1.0
+    Local.n = 1.0
     for table in (TABLE, Box.shared_array, cached_array()):
         table[:] = 1
     sys.modules.pop("helpers", None)
@@ -383,6 +395,12 @@ PYTHON_STATE: dict[str, Callable[[], Case]] = {
     "attribute_by_a_weak_proxy": lambda: (lambda b: (by_proxy_of(b), set_on(b, "number")))(Box()),
     "attribute_of_a_class_of_a_thread": lambda: of(Local(), lambda t, x: x * t.n, lambda t: set_on(t, "n")),
     "item_by_a_bound_method": lambda: (lambda d: (by_get(d.get), add_to_item(d, "a")))({"a": 1.0}),
+    "attribute_of_a_class_of_a_thread_of_old": lambda: of(Local(), lambda t, x: x * t.n, lambda _: set_on(Local, "n")),
+    "attribute_by_asdict": lambda: of(Record(1.0), lambda r, x: x * asdict(r)["number"], lambda r: set_on(r, "number")),
+    "attribute_by_astuple": lambda: of(
+        Record(1.0), lambda r, x: x * dataclasses.astuple(r)[0], lambda r: set_on(r, "number")
+    ),
+    "global_of_a_string": lambda: of(Mode.ONE, lambda m, x: x * m.scale(), lambda _: add_to_item(SCALE, 0)),
     "global_of_an_enum": lambda: (lambda x: x * Mode.ONE.scale(), add_to_item(SCALE, 0)),
     "property": lambda: of(Box(), lambda b, x: x * b.doubled, lambda b: set_on(b, "number")),
     "slot": lambda: of(Slotted(), lambda s, x: x * s.number, lambda s: set_on(s, "number")),
@@ -644,7 +662,7 @@ class TestWhatARefusedCaptureLeavesBehind:
             lambda box, x: setattr(box, "table", np.exp(box.array)),
             lambda box, x: box.items.append(x * 2),
             lambda box, x: vars(box).pop("number"),
-            lambda box, x: box.tensor.__setitem__(0, x[0]),
+            lambda box, x: box.tensor.__setitem__(0, x[1]),
             lambda box, x: setattr(Box, "shared", x),
             lambda box, x: SCALE.__setitem__(0, x),
         ],
@@ -671,6 +689,8 @@ class TestWhatARefusedCaptureLeavesBehind:
         keep = itertools.repeat(kept).__next__
         tg.compile(lambda x: keep().append(x * 2) or x)(X)
         np.testing.assert_array_equal(tg.compile(lambda x: x * kept[0])(X), 2 * X * X)
+        kept[0][0] = 5.0
+        np.testing.assert_array_equal(kept[0] + 1, [6, 5, 7])
 
 
 class TestOddObjects:
@@ -681,6 +701,15 @@ class TestOddObjects:
         np.testing.assert_array_equal(compiled(X), 4 * X)
         assert type(total) is Total
 
+    def test_which_nothing_can_be_put_into(self) -> None:
+        fixed = Fixed()
+        vars(fixed)["table"] = table = np.ones(3)
+        compiled = tg.compile(lambda x: x * fixed.table)
+        np.testing.assert_array_equal(compiled(X), X)
+        table += 1
+        np.testing.assert_array_equal(compiled(X), X * 2)
+        assert fixed.table is table
+
     @pytest.mark.parametrize("numbers", [itertools.count(), (n for n in range(9)), iter([1.0, 2.0])])
     def test_iterators_are_refused(self, numbers: Iterator[float]) -> None:
         with pytest.raises(CaptureError, match="may take the next item of numbers"):
@@ -690,6 +719,8 @@ class TestOddObjects:
         box = Box()
         box.numbers = itertools.count()  # type: ignore[attr-defined]
         np.testing.assert_array_equal(tg.compile(lambda x: next(iter([x])) * box.number)(X), X)
+        numbers = itertools.count()
+        np.testing.assert_array_equal(tg.compile(lambda x: x * 2 if numbers is not None else x)(X), X * 2)
 
     def test_the_method_of_an_array_is_refused(self) -> None:
         total = np.ones(3).sum
@@ -898,6 +929,7 @@ def test_capturing_again_and_again_is_told() -> None:
         for n in range(OFTEN + 5):
             box.number = float(n)
             compiled(X)
+    assert [len(entries) for entries in compiled._entries.values()] == [KEPT]
     assert [str(OFTEN) in str(w.message) and "box.number" in str(w.message) for w in told] == [True]
 
 
