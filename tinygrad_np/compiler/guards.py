@@ -50,7 +50,7 @@ _OPAQUE = (np.ufunc, np.generic)
 # Classes of the standard library whose instances hold what the user gave them.
 _OPEN = frozenset(
     {"types.SimpleNamespace", "argparse.Namespace", "functools._lru_cache_wrapper", "functools.cached_property"}
-    | {"functools.singledispatchmethod", "functools.partialmethod", "configparser.RawConfigParser"}
+    | {"functools.partialmethod", "configparser.RawConfigParser"}
     | {"collections.UserDict", "collections.UserList", "collections.ChainMap"}
     | {"weakref.WeakKeyDictionary", "weakref.WeakValueDictionary", "_weakrefset.WeakSet"}
 )
@@ -221,6 +221,8 @@ class Watch:
             self._walk_function(thing, name)
         elif isinstance(thing, (staticmethod, classmethod)):
             self._walk(thing.__func__, name)
+        elif isinstance(thing, functools.singledispatchmethod):  # whose other attributes are a cache
+            self._walk_all((thing.dispatcher, thing.func), name)
         elif isinstance(thing, property):
             self._walk_all((thing.fget, thing.fset), name)
         elif isinstance(thing, _CONTAINERS):
