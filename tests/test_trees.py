@@ -111,3 +111,14 @@ def test_a_list_matches_a_tuple_of_its_length() -> None:
 def test_structures_that_differ_are_an_error_that_says_where(tree: Any, pattern: Any, message: str) -> None:
     with pytest.raises(ShapeError, match=message):
         matched(tree, pattern)
+
+
+def test_refilled_keeps_the_class_and_attributes_of_a_tuple_whatever_its_arguments_are():
+    class Range(tuple):
+        def __new__(cls, low, high):
+            return super().__new__(cls, (low, high))
+
+    bounds = Range(1, 2)
+    bounds.unit = "m"
+    doubled = map_leaves(lambda n: n * 2, bounds)
+    assert (type(doubled), tuple(doubled), doubled.unit) == (Range, (2, 4), "m")

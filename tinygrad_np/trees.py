@@ -79,7 +79,12 @@ def refilled(tree: Any, items: Any) -> Any:
     OrderedDict([('b', 2)])
     """
     if isinstance(tree, tuple):
-        return type(tree)._make(items) if hasattr(tree, "_make") else type(tree)(items)
+        try:
+            new: Any = tuple.__new__(type(tree), items)  # whatever the class does with its arguments
+        except TypeError:  # of a class written in C
+            return type(tree)(items)
+        getattr(new, "__dict__", {}).update(getattr(tree, "__dict__", {}))
+        return new
     like = copy.copy(tree)
     like.clear()
     (like.update if isinstance(tree, dict) else like.extend)(items)

@@ -237,7 +237,6 @@ class Tape:
         self._storages: dict[int, Traced] = {}
         self._transient: set[Value] = set()
         self._grad_inputs: dict[Leaf, Traced | None] = {}
-        self._grads_given: dict[Leaf, Value] = {}
         self._loaded: list[tuple[Traced, Value]] = []
         self._stale: set[Value] = set()  # values that share memory with one that was written to since
 
@@ -298,7 +297,7 @@ class Tape:
             given = given.array() if isinstance(given, Pending) else given
             self._grad_inputs[leaf] = made = None if given is None else self._outside("grad", given, leaf)
             if made is not None:
-                self._grads_given[leaf] = made.value
+                self._loaded.append((made, made.value))
         return self._grad_inputs[leaf]
 
     def set_grad(self, leaf: Leaf, gradient: Any) -> None:
@@ -450,25 +449,25 @@ class Tape:
         """The program, given what the function returned."""
         program = self.program
         program.outputs = map_leaves(self._returned, output)
-        for leaf, value in self._grads_given.items():
-            given = self._grad_inputs[leaf]
-            if given is not None and given.value is not value:  # written to in place
-                self.grads.setdefault(leaf, given)
+        for handle, loaded in self._loaded:
+            if handle.value is loaded or loaded in self._transient:
+                continue
+            if loaded.kind == "grad":
+                self.grads.setdefault(loaded.source, handle)
+            else:
+                program.stores[loaded] = self._operand(handle)
         # Leaves that the function made itself are made anew, and forgotten, each time.
         program.grads = {
             leaf: None if gradient is None else self._operand(gradient)
             for leaf, gradient in self.grads.items()
             if leaf.number < self._start
         }
-        for handle, loaded in self._loaded:
-            if handle.value is not loaded and loaded not in self._transient:
-                program.stores[loaded] = self._operand(handle)
         inputs = self._grad_inputs.items()
         program.grads_read = {leaf: given is not None for leaf, given in inputs if leaf.number < self._start}
         program.updated = [leaf for leaf in program.updated if leaf.number < self._start]
         self._check_stores()
         # What stands in for an array refers to the tape: in a circle, its arrays would stay until the next collection.
-        for held in (self.grads, self._storages, self._grad_inputs, self._grads_given, self._loaded):
+        for held in (self.grads, self._storages, self._grad_inputs, self._loaded):
             held.clear()
         return program
 

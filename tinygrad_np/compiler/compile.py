@@ -148,7 +148,6 @@ class Compiled:
         self.exact = exact
         self.program: Replay | None = None
         self.captures = 0
-        self._warned = False
         self._entries: dict[Any, list[_Entry]] = {}
         self._lock = threading.RLock()
 
@@ -174,10 +173,7 @@ class Compiled:
             entries = self._entries.setdefault(key, [])
             changed = entries[0].changed() if entries else "arguments of another kind"
             if changed is not None:
-                self._find(entries, args, kwargs, given)
-                if self.captures == OFTEN and not self._warned:
-                    self._warned = True
-                    warnings.warn(_captured_often(function_name(self.fn), changed), stacklevel=2)
+                self._find(entries, args, kwargs, given, changed)
             entry = entries[0]
             self.program = entry.replay
             if entry.replay is None:
@@ -187,7 +183,7 @@ class Compiled:
                 return self.fn(*args, **kwargs)
             return entry.replay(inputs)
 
-    def _find(self, entries: list[_Entry], args: Any, kwargs: Any, given: list[Any]) -> None:
+    def _find(self, entries: list[_Entry], args: Any, kwargs: Any, given: list[Any], changed: str) -> None:
         """Put an entry first that fits: one that was captured when all was as it is again now, or a new one."""
         for position, entry in enumerate(entries):
             if entry.changed() is None:
@@ -203,6 +199,8 @@ class Compiled:
         finally:
             _CAPTURES.release()
         del entries[KEPT:]
+        if self.captures == OFTEN:
+            warnings.warn(_captured_often(function_name(self.fn), changed), stacklevel=3)
 
     def _capture(self, args: Any, kwargs: Any, given: list[Any]) -> _Entry:
         self.captures += 1

@@ -34,7 +34,7 @@ import numpy as np
 from tinygrad_np.compiler.names import importable, is_called, is_library, is_ours, is_standard, named_in
 from tinygrad_np.core import Tensor
 from tinygrad_np.errors import CaptureError
-from tinygrad_np.trees import leaves
+from tinygrad_np.trees import leaves, refilled
 
 __all__ = ["Watch"]
 
@@ -77,6 +77,25 @@ class _Holder(NamedTuple):
     always: frozenset[str] = frozenset()  # what is watched though nobody names it
 
 
+class _Place(NamedTuple):
+    """Where something was found, and how to put something else there."""
+
+    get: _Get
+    put: _Put
+    thing: Any
+    key: Any
+    known: Any
+    name: str
+
+    def now(self) -> Any:
+        """What is there."""
+        return self.get(self.thing, self.key)
+
+    def fill(self, value: Any) -> None:
+        """Put something there."""
+        self.put(self.thing, self.key, value)
+
+
 class Watch:
     """The Python state that a function reads, as it was when this was made.
 
@@ -103,9 +122,8 @@ class Watch:
         self.iterators: list[str] = []
         # What to call with which two arguments, what it returned, and the name for that.
         self._entries: list[tuple[_Get, Any, Any, Any, str]] = []
-        # Where plain arrays, or tuples with such, were found: also what to call to put something else there.
-        self._places: list[tuple[_Get, _Put, Any, Any, Any, str]] = []
-        self._found: list[tuple[_Get, _Put, Any, Any, Any, str]] = []  # all of that kind
+        self._places: list[_Place] = []
+        self._replaceable: list[_Place] = []  # those with plain arrays, or tuples of such
         self._contents: list[tuple[Any, Any]] = []  # dicts and lists, with a copy of each
         self._tensors: list[tuple[Tensor, Any, Any]] = []
         self._replaces = True  # whether arrays that are found are to be replaced
@@ -141,29 +159,29 @@ class Watch:
         """
         placed = []
         try:
-            for get, put, thing, key, known, name in self._places:
-                standing = _with_stand_ins(known, stand_in)
+            for place in self._replaceable:
+                standing = _with_stand_ins(place.known, stand_in)
                 with suppress(Exception):  # what does not let itself be replaced is read where it is
-                    put(thing, key, standing)
-                    placed.append((get, put, thing, key, known, standing, name))
+                    place.fill(standing)
+                    placed.append((place, standing))
             yield
-            for get, _, thing, key, _, standing, name in placed:
-                if get(thing, key) is not standing:
+            for place, standing in placed:
+                if place.now() is not standing:
                     raise CaptureError(
-                        f"the function gives the name {name}, which is outside of it, to another array: a replay would "
-                        "not. Keep it in a tensor and update that, or return it"
+                        f"the function gives the name {place.name}, which is outside of it, to another array: a replay "
+                        "would not. Keep it in a tensor and update that, or return it"
                     )
         finally:
-            for _, put, thing, key, known, _, _ in reversed(placed):
+            for place, _ in reversed(placed):
                 with suppress(Exception):
-                    put(thing, key, known)
+                    place.fill(place.known)
 
     def restore(self) -> None:
         """Undo what a function has changed of all this, as it leaves behind what stood in for arrays."""
-        for get, put, thing, key, known, _ in self._found:
+        for place in self._places:
             with suppress(Exception):
-                if get(thing, key) is not known:
-                    put(thing, key, known)
+                if place.now() is not place.known:
+                    place.fill(place.known)
         for container, before in self._contents:
             if not _has_items(container, _items(before)):
                 container.clear()
@@ -174,9 +192,9 @@ class Watch:
     def _watch(self, get: _Get, put: _Put, thing: Any, key: Any, name: str) -> None:
         value = get(thing, key)
         self._entries.append((get, thing, key, value, name))
-        self._found.append((get, put, thing, key, value, name))
+        self._places.append(_Place(get, put, thing, key, value, name))
         if self._replaces and _holds_arrays(value):
-            self._places.append((get, put, thing, key, value, name))
+            self._replaceable.append(self._places[-1])
         self._walk(value, name)
 
     def _watch_length(self, container: Any, name: str) -> None:
@@ -288,7 +306,7 @@ class Watch:
         if function.__module__ == "dataclasses":  # which goes through all attributes
             self._named.add("getattr")
         if is_library(names.get("__name__")):  # such as what a decorator returns: only what it calls matters
-            inside = [part for _, cell in cells for part in _parts(cell.cell_contents)]
+            inside = [part for _, cell in cells for part in leaves(cell.cell_contents)]
             self._walk_all([part for part in inside if callable(part)], name)
             return
         for variable, cell in cells:
@@ -436,11 +454,6 @@ def _cannot_put(reference: Any, _: None, value: Any) -> None:
     """What is referred to weakly stays."""
 
 
-def _parts(thing: Any) -> list[Any]:
-    """What is in a dict, list or tuple; anything else is a part of its own."""
-    return leaves(thing) if isinstance(thing, (dict, list, tuple)) else [thing]
-
-
 def _items(container: Any) -> list[Any]:
     return [*container.keys(), *container.values()] if isinstance(container, dict) else list(container)
 
@@ -468,12 +481,7 @@ def _with_stand_ins(value: Any, stand_in: Callable[[Any], Any]) -> Any:
         return stand_in(value)
     if not _holds_arrays(value):
         return value
-    items = [_with_stand_ins(item, stand_in) for item in value]
-    if type(value) is tuple:
-        return tuple(items)
-    like = tuple.__new__(type(value), items)  # whatever the class does with its arguments
-    getattr(like, "__dict__", {}).update(getattr(value, "__dict__", {}))
-    return like
+    return refilled(value, [_with_stand_ins(item, stand_in) for item in value])
 
 
 def _is_set(cell: Any) -> bool:
