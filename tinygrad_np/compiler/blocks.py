@@ -108,7 +108,7 @@ class Loop:
         lines = [f"for ({', '.join([*self._names.values(), *bound])},) in {blocks}:"]
         for i, sweep in enumerate(self.sweeps):
             args = ", ".join(x if isinstance(x, str) else self._names[_start(x)] for x in sweep.args)
-            own = f"{sweep.function}({args}, out={self._names[_start(sweep.out)]})"
+            own = f"{sweep.function}({args}, {self._names[_start(sweep.out)]})"
             lines.append(f"    {own if sweep.bind is None else f'f{i}()'}")
         return lines
 
