@@ -59,8 +59,8 @@ class Sweep:
     def fits(self) -> bool:
         """Whether the arrays are large, and each element lies in all of them at the same place."""
         out = self.out
-        alike = [(x.shape, x.dtype, x.flags.c_contiguous) == (out.shape, out.dtype, True) for x in [*self.read, out]]
-        return out.nbytes >= LARGE and all(alike)
+        kind = out.shape, out.dtype, True
+        return out.nbytes >= LARGE and all((x.shape, x.dtype, x.flags.c_contiguous) == kind for x in [*self.read, out])
 
     @property
     def read(self) -> list[Array]:

@@ -43,7 +43,7 @@ class Code:
         known = self._names.get(id(thing))
         if known is None:
             base = kind or getattr(thing, "__name__", "constant")
-            base = "".join(c if c.isalnum() else "_" for c in base)
+            base = base if base.isidentifier() else "".join(c if c.isalnum() else "_" for c in base)
             base += "_" * (base[1:].isdigit() or base == "result")  # a variable's name
             known = self._names[id(thing)] = base if base not in self._things else f"{base}_{len(self._things)}"
             self._things[known] = thing

@@ -125,7 +125,7 @@ def share_common_calls(program: Program) -> Program:
 
 def _key(call: Call) -> Any:
     """What two equal calls have in common; None if that cannot be told."""
-    parts: list[Any] = [id(call.function), str(call.dtype), str(call.errors), *call.kwargs]
+    parts: list[Any] = [id(call.function), str(call.dtype), *call.errors.items(), *call.kwargs]
     for leaf in call.args if call.flat else leaves((call.args, list(call.kwargs.values()))):
         if isinstance(leaf, Value):
             parts.append(leaf)
@@ -151,7 +151,7 @@ def drop_dead_calls(program: Program) -> Program:
     needed = program.kept()
     calls = []
     for call in reversed(program.calls):
-        if call.effect or any(result in needed for result in call.results):
+        if call.effect or not needed.isdisjoint(call.results):
             calls.append(call)
             needed.update(call.operands)
     values = [v for v in program.values if v in needed or v in program.stores or v.kind == "input"]
@@ -186,6 +186,8 @@ def expand_broadcasts(program: Program) -> Program:
     uses: Counter[tuple[Value, tuple[int, ...]]] = Counter()
     for call in program.calls:
         uses.update((value, call.results[0].shape) for value in _broadcast(call))
+    if not uses:
+        return program
     whole: dict[tuple[Value, tuple[int, ...]], Value] = {}
     number = program.unused_numbers()
     values, calls = list(program.values), []
@@ -213,15 +215,16 @@ def _broadcast(call: Call) -> list[Value]:
     if call.function not in EXACT or not call.flat or call.dtype is not None:
         return []
     (result,) = call.results
-    rows = result.strides == result.packed and result.strides[-1:] == (result.dtype.itemsize,)
-    if not rows or result.shape[-1] > SHORT or result.nbytes > REPEATED:
+    stretched = [v for v in call.operands if v.shape != result.shape and math.prod(v.shape) > 1]
+    if not stretched or result.shape[-1] > SHORT or result.nbytes > REPEATED:
         return []
-    return [v for v in dict.fromkeys(call.operands) if v.shape != result.shape and math.prod(v.shape) > 1]
+    rows = result.strides == result.packed and result.strides[-1] == result.dtype.itemsize
+    return list(dict.fromkeys(stretched)) if rows else []
 
 
 def _on_others(call: Call, instead: dict[Value, Value]) -> Call:
     """The call on what is put in the place of its operands."""
-    if not any(value in instead for value in call.operands):
+    if instead.keys().isdisjoint(call.operands):
         return call
     if call.flat:
         return dataclasses.replace(call, args=tuple([instead.get(a, a) for a in call.args]))
