@@ -36,7 +36,7 @@ import tinygrad_np as tg
 from tinygrad_np import nn
 from tinygrad_np.compiler import Compiled
 from tinygrad_np.compiler.compile import KEPT, OFTEN
-from tinygrad_np.compiler.guards import Watch
+from tinygrad_np.compiler.watch import Watch
 from tinygrad_np.errors import CaptureError
 
 X = np.arange(1.0, 4.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tinygrad_np.compiler.program import Value
+from tinygrad_np.compiler.program import Value, spelled
 
 __all__ = ["Code"]
 
@@ -55,17 +55,14 @@ class Code:
 
     def argument(self, tree: Any) -> str:
         """Nested arguments of a call as one writes them."""
-        if isinstance(tree, Value):
-            return self.local[tree] if tree in self.local else self.array(self.fixed[tree])
-        if isinstance(tree, tuple):
-            return f"({''.join(f'{self.argument(item)}, ' for item in tree)})"
-        if isinstance(tree, list):
-            return f"[{', '.join(map(self.argument, tree))}]"
-        if isinstance(tree, dict):
-            return f"{{{', '.join(f'{k!r}: {self.argument(v)}' for k, v in tree.items())}}}"
-        if isinstance(tree, slice):
-            return f"slice({', '.join(self.argument(part) for part in (tree.start, tree.stop, tree.step))})"
-        return self.name(tree)
+        return spelled(tree, self._leaf)
+
+    def _leaf(self, leaf: Any) -> str:
+        if isinstance(leaf, Value):
+            return self.local[leaf] if leaf in self.local else self.array(self.fixed[leaf])
+        if isinstance(leaf, slice):
+            return f"slice({', '.join(self.argument(part) for part in (leaf.start, leaf.stop, leaf.step))})"
+        return self.name(leaf)
 
     def arguments(self, args: Any, kwargs: dict[str, Any]) -> str:
         """What stands between the parentheses of a call."""

@@ -15,14 +15,14 @@ import numpy as np
 
 from tinygrad_np.checkpointing import checkpoint
 from tinygrad_np.compiler.capture import Tape
-from tinygrad_np.compiler.dry_run import check_own_draws, no_draws, no_messages, read_only
-from tinygrad_np.compiler.guards import Watch
+from tinygrad_np.compiler.dry_run import check_no_iterators, check_own_draws, no_draws, no_messages, read_only
 from tinygrad_np.compiler.inexact import prefers_one_thread, reordered
 from tinygrad_np.compiler.names import is_of_the_user
 from tinygrad_np.compiler.passes import optimised
 from tinygrad_np.compiler.program import Program
 from tinygrad_np.compiler.repetition import Repetition
 from tinygrad_np.compiler.replay import Replay
+from tinygrad_np.compiler.watch import Watch
 from tinygrad_np.core import Tensor
 from tinygrad_np.errors import CaptureError
 from tinygrad_np.graph import Leaf, Pick, capturing, recording
@@ -205,12 +205,8 @@ class Compiled:
     def _capture(self, args: Any, kwargs: Any, given: list[Any]) -> _Entry:
         self.captures += 1
         watch, modules = Watch(self.fn, (args, kwargs)), set(sys.modules)
-        state, iterator = generator().bit_generator.state, watch.goes_on()
-        if iterator is not None:
-            raise CaptureError(
-                f"tg.compile: {function_name(self.fn)} may take the next item of {iterator}, and a replay would go on "
-                "with that of today: call next outside of the compiled function, and pass in what it gives"
-            )
+        state = generator().bit_generator.state
+        check_no_iterators(watch, function_name(self.fn))
         try:
             program, recorded = self._dry_run(args, kwargs, given, watch, Tape(watch.arrays))
             changed = watch.changed()

@@ -13,15 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np.compiler.guards import Watch
 from tinygrad_np.compiler.program import Program
+from tinygrad_np.compiler.watch import Watch
 from tinygrad_np.errors import CaptureError
 from tinygrad_np.memory import owner
 from tinygrad_np.random import TAPED, generator
 from tinygrad_np.trees import leaves
 
-__all__ = ["check_own_draws", "no_draws", "no_messages", "read_only"]
-
+__all__ = ["check_no_iterators", "check_own_draws", "no_draws", "no_messages", "read_only"]
 
 _IS_READ_ONLY = re.compile(r"(assignment destination|output array|.*array) is read-only")  # as NumPy says it
 
@@ -89,7 +88,7 @@ def no_messages() -> Iterator[None]:
 def no_draws(watch: Watch) -> Iterator[None]:
     """Raise if random numbers are drawn elsewhere than from our own generator; leave all generators as they were."""
     found = [(thing, name) for thing, name in watch.generators if thing is not generator()]
-    if watch.draws_at_large() and threading.active_count() == 1:  # else other threads may draw from these
+    if watch.names("random") and threading.active_count() == 1:  # else other threads may draw from these
         found += [(random, "random"), (np.random, "np.random")]
     before = [_state(thing) for thing, _ in found]
     try:
@@ -103,6 +102,15 @@ def no_draws(watch: Watch) -> Iterator[None]:
     finally:
         for (thing, _), state in zip(found, before, strict=True):
             _set_state(thing, state)
+
+
+def check_no_iterators(watch: Watch, name: str) -> None:
+    """Raise if the function of this name may take the next item of an iterator: every call does that, but no replay."""
+    if watch.iterators and watch.names("next"):
+        raise CaptureError(
+            f"tg.compile: {name} may take the next item of {watch.iterators[0]}, and a replay would go on with that of "
+            "today: call next outside of the compiled function, and pass in what it gives"
+        )
 
 
 def check_own_draws(program: Program, before: Any) -> None:

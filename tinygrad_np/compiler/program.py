@@ -17,7 +17,7 @@ import numpy as np
 from tinygrad_np.signatures import function_name
 from tinygrad_np.trees import leaves, map_leaves
 
-__all__ = ["Call", "Program", "Value", "Wrapped", "replaced", "values_in"]
+__all__ = ["Call", "Program", "Value", "Wrapped", "replaced", "spelled", "values_in"]
 
 
 @dataclass(eq=False)
@@ -231,19 +231,31 @@ def replaced(tree: Any, by: Callable[[Value], Any]) -> Any:
     return map_leaves(leaf, tree)
 
 
-def _shown(tree: Any) -> str:
-    if isinstance(tree, tuple):
-        return f"({', '.join(map(_shown, tree))}{',' * (len(tree) == 1)})"
-    if isinstance(tree, list):
-        return f"[{', '.join(map(_shown, tree))}]"
+def spelled(tree: Any, leaf: Callable[[Any], str], like: Callable[[Any, str], str] | None = None) -> str:
+    """Nested arguments as one writes them in Python, given how each leaf, and each key of a dict, is written, and how a
+    container of a class of its own is made from a plain one.
+    """
     if isinstance(tree, dict):
-        return f"{{{', '.join(f'{k!r}: {_shown(v)}' for k, v in tree.items())}}}"
-    if isinstance(tree, slice):
-        return ":".join("" if part is None else _shown(part) for part in (tree.start, tree.stop, tree.step))
-    if isinstance(tree, np.ndarray):
-        return f"{tree.dtype}{list(tree.shape)}"
-    if isinstance(tree, Wrapped):
-        return f"tensor({tree.value})"
-    if callable(tree) and hasattr(tree, "__name__"):
-        return str(tree.__name__)
-    return repr(tree)
+        text = f"{{{', '.join([f'{leaf(key)}: {spelled(item, leaf, like)}' for key, item in tree.items()])}}}"
+    elif isinstance(tree, list | tuple):
+        items = ", ".join([spelled(item, leaf, like) for item in tree])
+        text = f"[{items}]" if isinstance(tree, list) else f"({items}{',' * (len(tree) == 1)})"
+    else:
+        return leaf(tree)
+    return text if like is None or type(tree) in (dict, list, tuple) else like(tree, text)
+
+
+def _shown(tree: Any) -> str:
+    return spelled(tree, _shown_leaf)
+
+
+def _shown_leaf(leaf: Any) -> str:
+    if isinstance(leaf, slice):
+        return ":".join("" if part is None else _shown(part) for part in (leaf.start, leaf.stop, leaf.step))
+    if isinstance(leaf, np.ndarray):
+        return f"{leaf.dtype}{list(leaf.shape)}"
+    if isinstance(leaf, Wrapped):
+        return f"tensor({leaf.value})"
+    if callable(leaf) and hasattr(leaf, "__name__"):
+        return str(leaf.__name__)
+    return repr(leaf)

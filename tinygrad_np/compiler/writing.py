@@ -20,7 +20,7 @@ from tinygrad_np.compiler.capture import copied, overlap, reinterpreted
 from tinygrad_np.compiler.code import Code
 from tinygrad_np.compiler.inexact import accumulated, combined, stacked
 from tinygrad_np.compiler.passes import batched, expanded
-from tinygrad_np.compiler.program import Call, Program, Value, Wrapped, replaced, values_in
+from tinygrad_np.compiler.program import Call, Program, Value, Wrapped, replaced, spelled, values_in
 from tinygrad_np.core import Tensor, converted, getitem, table, updated
 from tinygrad_np.errors import CaptureError
 from tinygrad_np.graph import Leaf, Lost, Pending, next_number
@@ -455,7 +455,7 @@ class Writer(Code):
     def _finish(self) -> None:
         # Any of these may be an array's old content: read all before anything is written.
         self._set_gradients()
-        self.add(f"result = {self._result(self.program.outputs)}")
+        self.add(f"result = {spelled(self.program.outputs, self._result, self._refilled)}")
         self._store()
         for leaf in dict.fromkeys(self.program.updated):
             now = f"{self.name(next_number, 'next_number')}()"
@@ -490,20 +490,13 @@ class Writer(Code):
         for (target, _), source in zip(moved, sources, strict=True):
             self._fill(target.source, source)
 
-    def _result(self, tree: Any) -> str:
-        if isinstance(tree, dict):
-            items = f"{{{', '.join(f'{self.name(k)}: {self._result(v)}' for k, v in tree.items())}}}"
-            return items if type(tree) is dict else f"{self.name(refilled)}({self.name(tree, 'like')}, {items})"
-        if isinstance(tree, list | tuple):
-            items = f"[{''.join(f'{self._result(item)}, ' for item in tree)}]"
-            if type(tree) is list:
-                return items
-            if type(tree) is tuple:
-                return f"({items[1:-1]})"
-            return f"{self.name(refilled)}({self.name(tree, 'like')}, {items})"
-        if isinstance(tree, Wrapped):
-            return f"{self.name(Tensor)}({self._kept(tree.value)})"
-        return self._kept(tree) if isinstance(tree, Value) else self.name(tree)
+    def _result(self, leaf: Any) -> str:
+        if isinstance(leaf, Wrapped):
+            return f"{self.name(Tensor)}({self._kept(leaf.value)})"
+        return self._kept(leaf) if isinstance(leaf, Value) else self.name(leaf)
+
+    def _refilled(self, container: Any, items: str) -> str:
+        return f"{self.name(refilled)}({self.name(container, 'like')}, {items})"
 
     def _kept(self, value: Value) -> str:
         """A result that later runs leave alone."""
