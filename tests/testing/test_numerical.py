@@ -98,3 +98,40 @@ def test_outside_of_the_domain_there_is_no_derivative():
         found = differentiate(lambda t: np.sqrt([t, 1 + t]))
     assert np.isinf(found.error[0])
     np.testing.assert_allclose(found.value[1], 0.5)
+
+
+@pytest.mark.parametrize(
+    ("function", "x", "slope"),
+    [
+        (lambda x: np.mod(x, 1.0), -333.33333, 1),
+        (lambda x: np.mod(x, 1.0), -341.33333, 1),
+        (lambda x: np.round(x, 3), 1.23456789, 0),
+        (lambda x: np.sin(3e4 * x), 1.23456789, 3e4 * np.cos(3e4 * 1.23456789)),
+    ],
+    ids=["periods", "other periods", "stairs", "waves"],
+)
+def test_long_steps_that_agree_by_chance_are_not_believed(function, x, slope):
+    found = differentiate(lambda t: function(np.array([x + t * abs(x)])))
+    np.testing.assert_allclose(found.value, slope * abs(x), rtol=1e-5, atol=1e-12)
+
+
+def test_the_slopes_of_a_kink_are_good_to_many_digits():
+    found = differentiate(lambda t: np.array([np.expm1(t) if t < 0 else 3 * np.sin(t)]))
+    assert found.kinked[0]
+    np.testing.assert_allclose([found.left[0], found.right[0]], [1, 3], rtol=1e-7)
+    assert found.error[0] < 1e-6
+
+
+@pytest.mark.parametrize("function", [np.floor, np.ceil, lambda t: np.where(t > 0, np.log(t), 0)])
+def test_a_jump_has_no_derivative(function):
+    found = differentiate(lambda t: function(np.array([t])))
+    assert np.isinf(found.error[0])
+    assert not found.kinked[0]
+
+
+def test_steps_forward_serve_where_a_curve_begins():
+    found = differentiate(lambda t: np.array([t, 2 + t]) ** 1.5, forward=True)
+    expected = [0, 1.5 * np.sqrt(2)]
+    np.testing.assert_allclose(found.value, expected, atol=1e-6)
+    assert np.all(np.abs(found.value - expected) <= found.error)
+    assert np.all(found.error < 1e-5)

@@ -24,11 +24,13 @@ LEVELS = 3  # how many steps are tried in any case, each half of the one before
 HALVINGS = 10  # how many steps are halved; beyond, they shrink faster
 COLUMNS = 5  # how far differences are extrapolated towards a step of zero
 GOAL = 1e-9  # relative error that is good enough
+SHORT = 2.0**-16  # the step that a result from longer ones has to agree with
 NEAR, FAR = 2.0**-44, 2.0**-23  # distances of the points whose scatter is the noise
 TINY = 2.0**16  # how much larger a direction could be, for a measured noise to be measured again
 AWAY, FARTHEST = 2.0**9, 2.0**-5  # how much further each next try is, and how far at most
 NOISE_POINTS = 4  # as many on each side, which makes two third differences
 CERTAIN = 30.0  # how far a jump of the slope must rise above the noise to be taken for a kink
+STEEPER = 0.75  # of what power of the step the slopes of a jump grow at least; those of a kink do not
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,9 @@ class Slope:
     Attributes
     ----------
     value : ndarray
-        The derivative; at a kink, the mean of the slopes to both sides.
+        The derivative; at a kink, the mean of the slopes to both sides; NaN where there is none, as at a jump.
     error : ndarray
-        How far it may be off.
+        How far it may be off, or at a kink those slopes; infinite where there is no derivative.
     step : ndarray
         The step that the value comes from.
     noise : ndarray
@@ -67,6 +69,7 @@ def differentiate(
     farthest: float = 1.0,
     complex_step: bool = False,
     noise: Array | None = None,
+    forward: bool = False,
 ) -> Slope:
     """Differentiate a curve at zero.
 
@@ -87,6 +90,8 @@ def differentiate(
         Try an imaginary step as well, which loses nothing to rounding, and use it where it confirms the differences.
     noise : ndarray, optional
         The noise, if it has been measured before.
+    forward : bool
+        Take steps forward only, from where the curve begins; that is good for half of the digits.
 
     Returns
     -------
@@ -104,34 +109,42 @@ def differentiate(
     """
     with np.errstate(all="ignore"):
         origin = curve(0.0)
-        ends = {end: curve(end) for end in {FIRST, -FIRST, FIRST * farthest}}
+
+        def both_ways(t: Any) -> Array:
+            """The curve; where it is not to be followed backward, mirrored at its beginning."""
+            return 2 * origin - curve(-t) if forward and t.real < 0 else curve(t)
+
+        ends = {end: both_ways(end) for end in {FIRST, -FIRST, FIRST * farthest}}
         moves = np.any([end != origin for end in ends.values()], axis=0)
 
         def remembered(t: Any) -> Array:
-            return ends[t] if t in ends else origin if t == 0 else curve(t)
+            return ends[t] if t in ends else origin if t == 0 else both_ways(t)
 
+        options = farthest, complex_step and not forward, forward
         if 2 * np.sum(moves) < moves.size:
             # Most elements stand still, as they do when few inputs move: see to the others alone.
             eps = np.broadcast_to(eps, origin.shape)
             still = eps * np.abs(origin) / 2 if noise is None else noise
             noise = None if noise is None else noise[moves]
-            found = _differentiate(lambda t: remembered(t)[moves], eps[moves], farthest, complex_step, noise)
+            found = _differentiate(lambda t: remembered(t)[moves], eps[moves], noise, *options)
             return _with_still_ones(found, moves, still, FIRST * farthest)
-        return _differentiate(remembered, eps, farthest, complex_step, noise)
+        return _differentiate(remembered, eps, noise, *options)
 
 
-def _differentiate(curve: Curve, eps: Array | float, farthest: float, complex_step: bool, noise: Array | None) -> Slope:
+def _differentiate(
+    curve: Curve, eps: Array | float, noise: Array | None, farthest: float, complex_step: bool, forward: bool
+) -> Slope:
     origin = curve(0.0)
     if noise is None:
         noise = _noise(curve, origin, eps, farthest)
     elif farthest > TINY:
         # Short steps may drown in the rounding of larger numbers on the way, which other directions did not show.
         noise = np.fmax(noise, _noise(curve, origin, eps, farthest))
-    best = _descend(curve, origin, noise, 1.0)
+    best = _descend(curve, origin, noise, 1.0, forward)
     scale = 1.0
     while scale < farthest and np.any(_limited_by_noise(best)):
         scale = min(scale * 32, farthest)
-        best = _better(best, _descend(curve, origin, noise, scale))
+        best = _better(best, _descend(curve, origin, noise, scale, forward))
     if complex_step and origin.dtype.kind == "f" and np.any(best.error > 1e-6 * np.abs(best.value)):
         best = _with_complex_step(curve, origin, best)
     return best
@@ -184,23 +197,27 @@ def _scatter(curve: Curve, origin: Array, step: float) -> tuple[Array, Array]:
     return scatter, np.abs(ahead[-1] - behind[-1]) > 8 * scatter
 
 
-def _descend(curve: Curve, origin: Array, noise: Array, scale: float) -> Slope:
+def _descend(curve: Curve, origin: Array, noise: Array, scale: float, forward: bool) -> Slope:
     """Smaller and smaller steps, until nothing is gained any more."""
     value, step = np.full_like(origin, np.nan), np.full(origin.shape, np.nan)
-    error = np.full(origin.shape, np.inf)
+    error, error_of_sides = np.full(origin.shape, np.inf), np.full(origin.shape, np.inf)
     left, right = value.copy(), value.copy()
+    to_left, to_right = value, value
     bend = np.full(origin.shape, np.inf)  # how much the slopes to both sides differ
-    kinked = np.zeros(origin.shape, bool)
+    kinked, jumps = np.zeros(origin.shape, bool), np.zeros(origin.shape, bool)
     steps: list[float] = []
     above: list[Array] = []
+    short: Array | None = None
+    # The error of central differences is a series in the square of the step, that of forward ones in the step.
+    power, columns = (1, 1) if forward else (2, COLUMNS)
     h = FIRST * scale
     while True:
         ahead, behind = curve(h), curve(-h)
         steps.append(h)
         row = [(ahead - behind) / (2 * h)]
         rounding = 2 * noise / h
-        for j, coarser in enumerate(above[:COLUMNS], start=1):
-            refined = row[-1] + (row[-1] - coarser) / ((steps[-1 - j] / h) ** 2 - 1)
+        for j, coarser in enumerate(above[:columns], start=1):
+            refined = row[-1] + (row[-1] - coarser) / ((steps[-1 - j] / h) ** power - 1)
             moved = np.fmax(np.abs(refined - row[-1]), np.abs(refined - coarser)) + rounding
             # Steps longer than the features of a curve may agree by chance. The first extrapolation from shorter ones,
             # which is nearly as good as it says, tells.
@@ -209,22 +226,35 @@ def _descend(curve: Curve, origin: Array, noise: Array, scale: float) -> Slope:
             step = np.where(gains, h, step)
             row.append(refined)
         above = row
+        before_left, before_right = to_left, to_right
         to_left, to_right = (origin - behind) / h, (ahead - origin) / h
         before, bend = bend, np.abs(to_right - to_left)
         resolved = bend > CERTAIN * rounding
-        # Of a smooth curve the bend shrinks with the step; only a kink at zero itself lets it stay.
-        kinked = np.where(before > 2 * CERTAIN * rounding, resolved & (bend > 0.85 * before), kinked)
-        update = resolved | np.isnan(left)
-        left, right = np.where(update, to_left, left), np.where(update, to_right, right)
+        # Of a smooth curve the bend shrinks with the step; only a kink at zero itself lets it stay, and a jump grow.
+        known = before > 2 * CERTAIN * rounding
+        growth = (steps[-2] / h) ** STEEPER if len(steps) > 1 else np.inf
+        kinked = np.where(known, resolved & (bend > 0.85 * before), kinked)
+        jumps = np.where(known, resolved & (bend > growth * before), jumps)
+        moved = np.fmax(np.abs(to_left - before_left), np.abs(to_right - before_right)) + rounding
+        closer = resolved & (moved < error_of_sides)
+        error_of_sides = np.where(closer, moved, error_of_sides)
+        left = np.where(closer | np.isnan(left), to_left, left)
+        right = np.where(closer | np.isnan(right), to_right, right)
         if len(steps) >= LEVELS:
             waiting = (error > GOAL * np.abs(value)) & (error > 4 * rounding) | (kinked & resolved)
             waiting |= np.abs(row[0] - value) > 4 * rounding + 1e-3 * np.abs(value)
+            if h > SHORT * scale and not np.any(waiting):
+                if short is None:
+                    short = (curve(SHORT * scale) - curve(-SHORT * scale)) / (2 * SHORT * scale)
+                waiting = np.abs(short - value) > 8 * noise / (SHORT * scale) + 1e-3 * np.abs(value)
             if h <= LAST * scale or not np.any(waiting):
                 break
             h /= 2 if len(steps) < HALVINGS else 8
         else:
             h /= 2
-    kinked &= ~np.isnan(left) & ~np.isnan(right)
+    kinked &= ~jumps & ~np.isnan(left) & ~np.isnan(right)
+    value, error = np.where(jumps, np.nan, value), np.where(jumps, np.inf, error)
+    error = np.where(kinked, error_of_sides, error)
     return Slope(value, error, step, noise, np.where(kinked, left, value), np.where(kinked, right, value), kinked)
 
 
