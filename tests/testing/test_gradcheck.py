@@ -192,6 +192,60 @@ def test_shapes_at_the_edge(shape):
     gradcheck(lambda x: np.exp(x) * 2, np.full(shape, 0.3), order=2)
 
 
+# -------------------------------------------------------------------------------------------- where differences are bad
+
+MIXED = np.array([0.0, 1.0, 2.0] * 4)
+
+
+def sums_to_one(p):
+    if not np.allclose(np.sum(p, axis=1), 1):
+        raise ValueError("rows must sum to 1")
+    return np.sum(p**2)
+
+
+def log_or_zero(x):
+    with np.errstate(divide="ignore"):
+        return np.where(x > 0, np.log(x), 0)
+
+
+@pytest.mark.parametrize(
+    ("function", "gradient", "x"),
+    [
+        (lambda x: np.sum(x + x**1.5), lambda x: 1 + 1.5 * x**0.5, MIXED),
+        (lambda x: np.sum(log_or_zero(x) + x), lambda x: np.where(x > 0, 1 / np.where(x > 0, x, 1), 0) + 1, MIXED),
+        (lambda x: np.sum(np.sign(x) * x**3 + np.sign(x)), lambda x: 3 * x**2 * np.sign(x), MIXED),
+        (lambda x: np.sum(np.sqrt(1 - x) * x), lambda x: np.sqrt(1 - x) - x / np.sqrt(1 - x) / 2, MIXED / 2.1),
+        (lambda x: np.sum(np.floor(x) + x), lambda x: 1 + 0 * x, MIXED),
+        (lambda x: np.sum(np.mod(x, 1.0)), lambda x: 1 + 0 * x, np.array([-333.33333, 341.33333])),
+    ],
+    ids=["ends of a domain", "jumps to minus infinity", "jumps up", "another end", "jumps by 1", "many periods"],
+)
+def test_elements_with_a_derivative_are_checked_beside_those_without(function, gradient, x):
+    assert check_gradient(function, gradient, x)
+    one = np.arange(x.size) == 1
+    for factor in (3.0, np.where(one, 1.001, 1.0)):
+        report = check_gradient(function, lambda x, f=factor: f * gradient(x), x, raise_on_failure=False)
+        assert (1,) in [mistake.index for mistake in report.mistakes]
+
+
+def test_what_cannot_be_checked_is_not_called_right():
+    report = check_gradient(sums_to_one, np.full((3, 3), 99.0), np.full((3, 3), 1 / 3), raise_on_failure=False)
+    assert not report
+    assert "x could not be checked" in str(report)
+    report = check_gradient(lambda x: np.sum(np.sign(x) + x), np.array([1.0, 1.0]), np.array([0.0, 1.0]))
+    assert report.notes == ["no derivative by differences at x[0]: not checked"]
+
+
+def test_labels_at_the_ends_of_their_range():
+    wrong, z = sine(3.0), np.random.default_rng(0).normal(size=(3, 3))
+    assert gradcheck(tg.nn.cross_entropy, z, np.eye(3))
+    assert gradcheck(tg.nn.cross_entropy, z.astype(np.float32), np.eye(3, dtype=np.float32))
+    assert gradcheck(tg.nn.binary_cross_entropy, np.float32([0.2, 0.7]), np.float32([0, 1]))
+    assert report_on(lambda z, y: tg.nn.cross_entropy(wrong(z), y), z, np.eye(3)).mistakes
+    doubled = tg.defvjp(lambda y: y * 1.0, lambda g, _y, _x: 2 * g)
+    assert {m.input[0] for m in report_on(lambda z, y: tg.nn.cross_entropy(z, doubled(y)), z, np.eye(3)).mistakes} == {"y"}
+
+
 def test_mixed_dtypes_keep_their_own(rng):
     x, w = rng.normal(size=(3, 4)).astype(np.float32), rng.normal(size=4)
     gradcheck(lambda x, w: x @ w, x, w, order=2)
@@ -245,9 +299,37 @@ def test_nothing_but_kinks(function):
     assert len(report.kinks) == 20
 
 
-def test_an_infinite_slope_is_no_mistake():
-    report = gradcheck(np.sqrt, np.array([0.0, 1.0]))
-    assert [kink.input for kink in report.kinks] == ["x[0]"]
+@pytest.mark.parametrize("function", [np.median, lambda x: np.quantile(x, 0.3)], ids=["median", "quantile"])
+@pytest.mark.parametrize("size", [4, 7])
+def test_kinks_that_no_element_shows_by_itself(function, size):
+    doubled = tg.defvjp(lambda x: x * 1.0, lambda g, _y, _x: 2 * g)
+    assert gradcheck(function, np.ones(size))
+    assert not report_on(lambda x: doubled(function(x)), np.ones(size))
+
+
+def test_the_slopes_of_a_kink_are_told_from_their_neighbours():
+    def selu(x):
+        return 1.0507 * np.where(x > 0, x, 1.67326 * np.expm1(x))
+
+    def gradient(x, at_zero):
+        return 1.0507 * np.where(x > 0, 1, 1.67326 * np.exp(x)) * np.where(x == 0, at_zero, 1)
+
+    for at_zero, right in ((1, True), (1 + 1e-6, False)):
+        gradients = gradient(x := np.array([0.0, 1.0, -1.0]), at_zero)
+        assert check_gradient(lambda x: np.sum(selu(x)), gradients, x, raise_on_failure=False).passed is right
+    assert gradcheck(tg.functions.elu, np.zeros((3, 4)), order=2)
+
+
+def test_a_jump_is_no_kink():
+    assert not check_gradient(lambda x: np.sum(np.floor(x)), np.array([99.0]), np.array([1.0]), raise_on_failure=False)
+
+
+@pytest.mark.parametrize("function", [np.sqrt, np.cbrt])
+def test_an_infinite_slope_is_no_mistake(function):
+    report = gradcheck(function, np.array([0.0, 1.0]))
+    assert [str(kink) for kink in report.kinks] == [
+        "not differentiable at x[0]: left slope undefined, right slope undefined"
+    ]
 
 
 def test_an_infinite_gradient_of_a_finite_slope_is():
@@ -345,6 +427,15 @@ def test_strided_input():
     gradcheck(peek, np.arange(6.0).reshape(2, 3), layouts=False)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_what_cancels_may_depend_on_the_order(rng, dtype):
+    x = rng.normal(size=(30, 40)).astype(dtype)
+    gradcheck(lambda x: np.sum(x), x - x.mean())
+    gradcheck(lambda x: np.sum(tg.functions.normalise(x)), x[:8, :4])
+    a, b = rng.normal(size=(20, 5)), rng.normal(size=20)
+    gradcheck(lambda w: np.sum((a @ w - b) ** 2), np.linalg.lstsq(a, b)[0])
+
+
 def test_strided_input_to_a_gradient():
     def flat(g, _y, x):
         return g * 2 * np.ravel(x, order="K").reshape(x.shape)
@@ -401,8 +492,31 @@ def test_what_is_no_float_is_passed_on():
     gradcheck(lambda x, axis, flag: np.sum(x, axis=axis) if flag else None, np.ones((2, 3)), 1, True)
     with pytest.raises(ValueError, match="nothing to check"):
         gradcheck(lambda x: x, np.arange(3))
+    with pytest.raises(ValueError, match="nothing to check.*write np.array"):
+        gradcheck(lambda x: x[0] * x[1], [1.0, 2.0])
     with pytest.raises(ValueError, match="counted from 1"):
         gradcheck(np.sin, np.ones(3), order=0)
+    with pytest.raises(ValueError, match="counted from 1"):
+        gradcheck(np.sin, np.ones(3), elements=0)
+
+
+@pytest.mark.parametrize(
+    ("function", "what"),
+    [
+        (lambda x: None, "returned None"),
+        (lambda x: iter([x]), "returned a list_iterator"),
+        (lambda x: [], "returned a list"),
+        (np.argmax, "returned a Tensor of int64"),
+    ],
+)
+def test_a_function_has_to_return_something(function, what):
+    with pytest.raises(GradcheckError, match=f"{what}, which has no derivative"):
+        gradcheck(function, np.ones(3))
+
+
+def test_a_gradient_in_an_array_stays_at_its_point():
+    with pytest.raises(ValueError, match="pass a function"):
+        check_gradient(lambda x: np.sum(np.abs(x)), np.ones(2), np.array([0.0, 1.0]), kinks="move")
 
 
 # -------------------------------------------------------------------------------------------------------------- blame
@@ -520,3 +634,11 @@ def test_without_tqdm_there_is_none(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "tqdm", None)
     gradcheck(np.sin, np.zeros(3), progress=True)
     assert capsys.readouterr().err == ""
+
+
+def test_a_model_is_left_as_it_was(rng):
+    model = tg.nn.BatchNorm(2)
+    before = model.state_dict()
+    assert gradcheck(model, rng.normal(size=(4, 2)).astype(np.float32) + 9)
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])

@@ -175,10 +175,12 @@ def tensor_problem(
     labels, found, holes = _differentiable(function, [*args, *kwargs.values()], list(kwargs))
     count = len(args)
     handles = _parameters(function, parameters)
+    models = [model for model in (function, parameters) if isinstance(model, Module)]
     arrays = [*found, *(handle.data.copy() for handle in handles.values())]
     if not arrays:
         raise GradientError(
-            "gradcheck(): there is nothing to check: no argument is a float or complex array, and there is no parameter"
+            "gradcheck(): there is nothing to check: no argument is a float or complex array, and there is no "
+            "parameter. A number within a list, tuple or dict is passed on as it is: write np.array(2.0)"
         )
 
     def call(tensors: Sequence[Tensor]) -> list[Tensor]:
@@ -186,9 +188,15 @@ def tensor_problem(
         given = [map_leaves(lambda leaf: next(supply) if leaf is _HOLE else leaf, tree) for tree in holes]
         if seed is not None:
             manual_seed(seed)
-        with _replaced(list(handles.values()), list(supply)):
+        with _replaced(list(handles.values()), list(supply)), _kept(models):
             result = function(*given[:count], **dict(zip(kwargs, given[count:], strict=True)))
-        return [y for y in map(_as_tensor, leaves(result)) if y.dtype.kind in "fc"]
+        outputs = [y for y in map(_as_tensor, leaves(result)) if y.dtype.kind in "fc"]
+        if not outputs and any(x.size for x in arrays):
+            raise GradientError(
+                f"{name_of(function)} returned {_described(result)}, which has no derivative: return a "
+                "float or complex tensor, or several in dicts, lists and tuples"
+            )
+        return outputs
 
     return TensorProblem(name_of(function), [*labels, *handles], arrays, call)
 
@@ -263,6 +271,23 @@ def _replaced(handles: Sequence[Tensor], tensors: Sequence[Tensor]) -> Iterator[
     finally:
         for handle, value, node in before:
             handle._value, handle._node = value, node
+
+
+@contextmanager
+def _kept(models: Sequence[Module]) -> Iterator[None]:
+    """Let models move what they keep besides parameters, such as running means, and put it back."""
+    state = [(t, t.data.copy()) for model in models for _, t in model._tensors() if not t.requires_grad]
+    try:
+        yield
+    finally:
+        for t, before in state:
+            np.copyto(t.data, before)
+
+
+def _described(result: Any) -> str:
+    if isinstance(result, Tensor | np.ndarray | np.generic):
+        return f"a {type(result).__name__} of {result.dtype}"
+    return "None" if result is None else f"a {type(result).__name__}"
 
 
 def _as_tensor(leaf: Any) -> Tensor:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import heapq
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -32,10 +33,13 @@ PROJECTIONS = 2  # how many combinations of the outputs each direction is checke
 BAND = 1e-3  # elements whose shares in the result differ by more than this are checked apart
 SINGLY = 16  # up to how many elements are looked at one by one rather than bisected
 KINKS = 64  # how many kinks are looked for before they are judged together
-NEARBY, NEAR = 8, 1e-6  # how many points near a kink are looked at, and how near
+NEARBY, MANY, NEAR = 8, 32, 1e-6  # how many points near a kink, or what may be one, are looked at, and how near
 OUTRIGHT = 10.0  # score of what is wrong beyond doubt
 OUT = 0.5  # score of a part that is gone into, once the whole has scored above 1
 BUDGET = 400  # directions tried on the way to the wrong elements of one input
+BLIND = 0.1  # what share of all that the gradient says an error may have before nothing can be seen any more
+TRUSTED = 2.0**10  # how many roundings the noise along one direction may have to be taken for that along others
+TURNS = 1e-3  # how much slopes nearby differ, relative to themselves, where there is a kink
 
 
 @dataclass
@@ -67,6 +71,7 @@ class Search:
     mistakes: list[Mistake] = field(default_factory=list)
     kinks: dict[tuple[int, int], Kink] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.values, self.pull = self.problem.pullback([x.copy() for x in self.arrays])
@@ -76,6 +81,8 @@ class Search:
         self.origin = self._flat(self.problem.outputs(self.arrays))
         self.scales = [_scales(x) for x in self.arrays]
         self.noise: Array | None = None
+        self.unseen: list[list[int]] = [[] for _ in self.arrays]  # elements without a derivative by differences
+        self.halvings = [BUDGET] * len(self.arrays)
         real = all(a.dtype.kind == "f" for a in (*self.arrays, *self.values))
         self.complex_step = self.complex_step and real
 
@@ -89,6 +96,7 @@ class Search:
         for j, elements in progress(self._groups()):
             if len(self.mistakes) < self.most:
                 self._check(j, elements)
+        self._tell_unseen()
         self.mistakes.sort(key=lambda mistake: -mistake.relative)
 
     def first_suspect(self) -> int | None:
@@ -109,16 +117,23 @@ class Search:
         """Choose the combinations of outputs, each output weighed by how much it changes, and pull them back."""
         self.everywhere = {j: self._direction(j, np.arange(x.size)) for j, x in enumerate(self.arrays)}
         slope = self._slope(self.everywhere, complex_step=False)
-        self.noise = slope.noise
+        if np.all(slope.noise <= TRUSTED * self.out_eps * np.abs(self.origin)):
+            self.noise = slope.noise
         size = np.fmax(np.abs(slope.left), np.abs(slope.right))
         size = np.fmax(size, 1e5 * np.where(np.isfinite(slope.error), slope.error, 0))
-        usable = np.isfinite(self.origin) & np.isfinite(size)
-        if not np.all(usable):
-            self.notes.append(f"{np.sum(~usable)} outputs are not finite, or have no finite derivative: left out")
-        size = np.where(usable & (size > 0), size, 0)
-        weights = np.where(usable, 1 / np.where(size > 0, size, np.max(size) or 1.0), 0)
+        finite = np.isfinite(self.origin)
+        if not np.all(finite):
+            self.notes.append(f"{np.sum(~finite)} outputs are not finite: left out")
+        size = np.where(finite & np.isfinite(size), size, 0)
+        weights = np.where(finite, 1 / np.where(size > 0, size, np.max(size) or 1.0), 0)
         self.cotangents = [weights * random_like(self.origin, self.rng) for _ in range(PROJECTIONS)]
         self.slopes = [self._pulled(g) for g in self.cotangents]
+        # What the gradient says in all, but no less than if the function grew with its inputs.
+        values = np.where(finite, self.origin, 0)
+        self.sizes = [
+            max(_length(_terms(s, self.everywhere)), _length(g * values))
+            for g, s in zip(self.cotangents, self.slopes, strict=True)
+        ]
         self.seen = self._seen(slope)
 
     def _seen(self, slope: Slope) -> list[Array]:
@@ -159,11 +174,12 @@ class Search:
         direction = np.zeros(self.arrays[j].shape, self.arrays[j].dtype)
         direction.flat[element] = scale = self.scales[j][element]
         slope = self._slope({j: direction}, complex_step=False)
-        steep = ~np.isfinite(slope.value) | slope.kinked
+        unknown = SAFETY * slope.error > np.max(np.abs(slope.value))
+        steep = ~np.isfinite(slope.value) | slope.kinked | unknown
         if np.any(steep):
             k = int(np.argmax(steep))
-            sides = [float(np.real(side[k])) / scale for side in (slope.left, slope.right)]
-            self.kinks.setdefault((j, element), Kink(self._input_name(j, element), *sides))
+            left, right = (np.nan if unknown[k] else float(np.real(s[k])) / scale for s in (slope.left, slope.right))
+            self.kinks.setdefault((j, element), Kink(self._input_name(j, element), left, right))
         else:
             for output, part in self._wrong_outputs(j, direction, slope, most=1):
                 self._note_mistake(j, element, 1, scale, slope, output, part)
@@ -181,12 +197,35 @@ class Search:
             if not elements.size:
                 return
             slope = self._slope({j: (v := self._direction(j, elements))})
+        if self._is_blind(slope):
+            self._check_apart(j, elements)
+            return
         if self._mismatch({j: v}, slope) <= 1:
             return
         room = self.most - len(self.mistakes)
         suspects = list(self._bisect(j, elements, self._suspicion, room))
         if sum(self._confirm(j, element) for element in suspects) == 0 and not self._kinks_among(j, suspects):
             self._confirm_direction(j, elements)
+
+    def _check_apart(self, j: int, elements: Array) -> None:
+        """Go on with fewer elements, as one at the end of its range, or at a jump, hides what the others do."""
+        if elements.size == 1 or not self.halvings[j]:
+            self.unseen[j] += elements.tolist()
+            return
+        self.halvings[j] -= 1
+        for half in np.array_split(elements, 2):
+            self._check(j, half)
+
+    def _tell_unseen(self) -> None:
+        for j, unseen in enumerate(self.unseen):
+            some = ", ".join(self._input_name(j, element) for element in unseen[:3])
+            if unseen and len(unseen) == self.arrays[j].size:
+                self.problems.append(
+                    f"the gradient of {self.problem.names[j]} could not be checked: around it, {self.problem.function} "
+                    "raises, jumps, is not finite, or is too noisy. Check at another point"
+                )
+            elif unseen:
+                self.notes.append(f"no derivative by differences at {some}{', ...' * (len(unseen) > 3)}: not checked")
 
     def _bisect(self, j: int, elements: Array, score: Callable[[int, Array], float], most: int) -> Iterator[int]:
         """Elements that stand out by themselves: halves of what stands out, the highest score first."""
@@ -239,6 +278,14 @@ class Search:
             worst = max(worst, off / tolerance if tolerance else np.inf if off else 0.0)
         return worst
 
+    def _is_blind(self, slope: Slope) -> bool:
+        """Whether the differences are so bad that a gradient could say anything."""
+        for g, size in zip(self.cotangents, self.sizes, strict=True):
+            low, high, error = _projected(g, slope)
+            if not np.isfinite(low + high) or SAFETY * error > BLIND * size > 0 or not np.isfinite(error):
+                return True
+        return False
+
     def _tolerance(self, terms: Array, error: float) -> float:
         size = float(np.sqrt(np.sum(terms**2)))
         return SAFETY * error + 0.1 * self.rtol * size + ROUNDING * self.eps * float(np.sum(np.abs(terms)))
@@ -254,15 +301,20 @@ class Search:
             with np.errstate(all="ignore"):
                 return abs(float(np.sum(_terms(pull(self._unflat(factor * g)), direction))) / factor - analytic)
 
-        return max(change(self.pull, 1.37), *map(change, self._pulls_nearby))
+        return max([change(self.pull, 1.37), *map(change, self._pulls_nearby)])
 
     @functools.cached_property
     def _pulls_nearby(self) -> list[Pull]:
         """The pullback where all inputs are a few roundings longer or shorter. What is equal or zero stays so."""
         with np.errstate(all="ignore"):
-            factors = [1 + digits * self.eps for digits in (3, -5, 11)]
-            points = [[np.asarray(x * factor, x.dtype) for x in self.arrays] for factor in factors]
-            return [self.problem.pullback(point)[1] for point in points]
+            pulls = []
+            for digits in (3, -5, 11):
+                with suppress(Exception):  # outside of where the function is defined
+                    point = [np.asarray(x * (1 + digits * self.eps), x.dtype) for x in self.arrays]
+                    outputs, pull = self.problem.pullback(point)
+                    if [y.shape for y in outputs] == [y.shape for y in self.values]:
+                        pulls.append(pull)
+            return pulls
 
     def _confirm(self, j: int, element: int) -> bool:
         """Compare the derivatives with respect to one element with all outputs, and note those that are wrong."""
@@ -276,33 +328,42 @@ class Search:
             if np.any(slope.kinked):
                 self._note_kink(j, element, scale, slope)
                 slope = self._with_slopes_nearby(slope, {j: direction})
-            for output, part in self._wrong_outputs(j, direction, slope):
+            found = self._wrong_outputs(j, direction, slope)
+            if found:
+                near = self._with_slopes_nearby(slope, {j: direction}, MANY)
+                if np.any(near.kinked) and not self._wrong_outputs(j, direction, near):
+                    self._note_kink(j, element, scale, near)
+                    continue
+            for output, part in found:
                 wrong |= self._note_mistake(j, element, unit, scale, slope, output, part)
         return wrong
 
-    def _with_slopes_nearby(self, slope: Slope, direction: Direction) -> Slope:
+    def _with_slopes_nearby(self, slope: Slope, direction: Direction, points: int = NEARBY) -> Slope:
         """The slopes to both sides of a kink, and what the slope is at points nearby, which may be something else.
 
         Where three elements are equal, none of them moves the middle of the sorted ones by itself.
         """
         left, right = np.minimum(slope.left, slope.right), np.maximum(slope.left, slope.right)
-        for _ in range(NEARBY):
+        error = slope.error
+        for _ in range(points):
             moved = [x + NEAR * self._direction(j, np.arange(x.size)) for j, x in enumerate(self.arrays)]
             near = self._slope(direction, complex_step=False, at=moved)
             left = np.fmin(left, np.fmin(near.left, near.right))
             right = np.fmax(right, np.fmax(near.left, near.right))
-        return replace(slope, left=left, right=right)
+            error = np.fmax(error, np.where(np.isfinite(near.error), near.error, 0))
+        kinked = slope.kinked | (right - left > TURNS * np.fmax(np.abs(left), np.abs(right)))
+        return replace(slope, left=left, right=right, error=error, kinked=kinked)
 
     def _wrong_outputs(self, j: int, v: Array, slope: Slope, most: int = 2) -> list[tuple[int, complex]]:
         """The outputs, real or imaginary part, whose derivative with respect to one element is the furthest off."""
         usable = np.flatnonzero((self.cotangents[0] != 0) & np.isfinite(slope.error))
         parts = (1, 1j) if self.origin.dtype.kind == "c" else (1,)
-        queue = [(-np.inf, i, part, usable) for i, part in enumerate(parts)]
+        queue = [(1.0, i, part, usable) for i, part in enumerate(parts)]  # those that were looked at are below 0
         found: list[tuple[int, complex]] = []
         count = len(parts)
         while queue and len(found) < most and count < BUDGET:
-            _, _, part, outputs = heapq.heappop(queue)
-            if outputs.size == 1 and np.isfinite(_):
+            score, _, part, outputs = heapq.heappop(queue)
+            if outputs.size == 1 and score < 0:
                 found.append((int(outputs[0]), part))
                 continue
             for half in np.array_split(outputs, 2) if outputs.size > 1 else [outputs]:
@@ -362,6 +423,9 @@ class Search:
             slope = self._slope({j: v}, complex_step=False)
             if self._mismatch({j: v}, slope) <= OUTRIGHT:
                 return
+        if self._mismatch({j: v}, self._with_slopes_nearby(slope, {j: v}, MANY)) <= 1:
+            self.notes.append(f"{self.problem.names[j]} has a kink that none of its elements shows by itself")
+            return
         g = self.cotangents[0]
         low, high, error = _projected(g, slope)
         analytic = float(np.sum(_real_product(self.slopes[0][j], v)))
@@ -406,13 +470,15 @@ class Search:
                 found = None  # outside of where the function is defined
             return found if found is not None and found.size == self.origin.size else np.full_like(self.origin, np.nan)
 
-        return differentiate(
-            curve,
-            eps=self.out_eps,
-            farthest=max(1.0, 1 / largest) if largest else 1.0,
-            complex_step=self.complex_step and complex_step,
-            noise=self.noise,
+        farthest = max(1.0, 1 / largest) if largest else 1.0
+        complex_step = self.complex_step and complex_step
+        slope = differentiate(
+            curve, eps=self.out_eps, farthest=farthest, complex_step=complex_step, noise=self.noise
         )
+        if at is None and np.any(np.isnan(slope.value) & np.isfinite(self.origin)):
+            for ahead, sign in ((curve, 1), (lambda t: curve(-t), -1)):
+                slope = _with_one_side(slope, differentiate(ahead, eps=self.out_eps, forward=True), sign)
+        return slope
 
     def _pulled(self, g: Array) -> list[Array]:
         with np.errstate(all="ignore"):
@@ -445,6 +511,22 @@ class Search:
     def _whole_output(self, i: int) -> str:
         several = len(self.values) > 1 or getattr(self.problem, "outputs_named", None)
         return self.problem.call_text(output=i if several else None)
+
+
+def _with_one_side(slope: Slope, ahead: Slope, sign: int) -> Slope:
+    """Slopes to one side, where there are no others, as at the end of a function's domain."""
+    gains = ahead.error < slope.error
+
+    def pick(name: str, sign: int = 1) -> Array:
+        picked: Array = np.where(gains, sign * getattr(ahead, name), getattr(slope, name))
+        return picked
+
+    value, left, right = pick("value", sign), pick("left", sign), pick("right", sign)
+    return Slope(value, pick("error"), pick("step"), pick("noise"), left, right, slope.kinked & ~gains)
+
+
+def _length(terms: Array) -> float:
+    return float(np.linalg.norm(terms[np.isfinite(terms)]))
 
 
 def _projected(g: Array, slope: Slope) -> tuple[float, float, float]:
