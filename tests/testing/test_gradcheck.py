@@ -243,7 +243,8 @@ def test_labels_at_the_ends_of_their_range():
     assert gradcheck(tg.nn.binary_cross_entropy, np.float32([0.2, 0.7]), np.float32([0, 1]))
     assert report_on(lambda z, y: tg.nn.cross_entropy(wrong(z), y), z, np.eye(3)).mistakes
     doubled = tg.defvjp(lambda y: y * 1.0, lambda g, _y, _x: 2 * g)
-    assert {m.input[0] for m in report_on(lambda z, y: tg.nn.cross_entropy(z, doubled(y)), z, np.eye(3)).mistakes} == {"y"}
+    mistakes = report_on(lambda z, y: tg.nn.cross_entropy(z, doubled(y)), z, np.eye(3)).mistakes
+    assert {mistake.input[0] for mistake in mistakes} == {"y"}
 
 
 def test_mixed_dtypes_keep_their_own(rng):
@@ -492,7 +493,7 @@ def test_what_is_no_float_is_passed_on():
     gradcheck(lambda x, axis, flag: np.sum(x, axis=axis) if flag else None, np.ones((2, 3)), 1, True)
     with pytest.raises(ValueError, match="nothing to check"):
         gradcheck(lambda x: x, np.arange(3))
-    with pytest.raises(ValueError, match="nothing to check.*write np.array"):
+    with pytest.raises(ValueError, match=r"nothing to check.*write np\.array"):
         gradcheck(lambda x: x[0] * x[1], [1.0, 2.0])
     with pytest.raises(ValueError, match="counted from 1"):
         gradcheck(np.sin, np.ones(3), order=0)

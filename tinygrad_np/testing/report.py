@@ -143,7 +143,8 @@ class Report:
     order : int
         The order of the derivatives that the findings are about, or the highest that was checked.
     problems : list of str
-        What is wrong as a whole: an input changed in place, a function that is not deterministic, a wrong shape, ...
+        What is wrong as a whole: an input changed in place, a function that is not deterministic, a wrong shape, an
+        input around which the function has no derivative to compare with, ...
     mistakes : list of Mistake
         The wrong derivatives with the largest errors, worst first.
     kinks : list of Kink

@@ -20,12 +20,22 @@ import numpy as np
 
 from tinygrad_np.testing.numerical import Slope, differentiate
 from tinygrad_np.testing.problem import Problem, Pull, random_like
+from tinygrad_np.testing.projections import (
+    Direction,
+    element_name,
+    length,
+    part_name,
+    projected,
+    real_product,
+    scales_of,
+    terms_of,
+    with_one_side,
+)
 from tinygrad_np.testing.report import Kink, Mistake
 
 __all__ = ["Search"]
 
 Array = np.ndarray[Any, Any]
-Direction = dict[int, Array]  # for some of the inputs, by position
 
 SAFETY = 10.0  # how many times the estimated error of a numerical derivative is allowed
 ROUNDING = 64.0  # how many roundings of each term the gradient may have suffered
@@ -79,7 +89,7 @@ class Search:
         out_eps = [np.full(y.size, max(self.eps, float(np.finfo(y.dtype).eps))) for y in self.values]
         self.out_eps = np.concatenate([*out_eps, np.zeros(0)])
         self.origin = self._flat(self.problem.outputs(self.arrays))
-        self.scales = [_scales(x) for x in self.arrays]
+        self.scales = [scales_of(x) for x in self.arrays]
         self.noise: Array | None = None
         self.unseen: list[list[int]] = [[] for _ in self.arrays]  # elements without a derivative by differences
         self.halvings = [BUDGET] * len(self.arrays)
@@ -131,7 +141,7 @@ class Search:
         # What the gradient says in all, but no less than if the function grew with its inputs.
         values = np.where(finite, self.origin, 0)
         self.sizes = [
-            max(_length(_terms(s, self.everywhere)), _length(g * values))
+            max(length(terms_of(s, self.everywhere)), length(g * values))
             for g, s in zip(self.cotangents, self.slopes, strict=True)
         ]
         self.seen = self._seen(slope)
@@ -142,8 +152,8 @@ class Search:
         if np.any(slope.kinked) or self._mismatch(self.everywhere, slope) > 1:
             return seen
         for g, s in zip(self.cotangents, self.slopes, strict=True):
-            terms = np.abs(_terms(s, self.everywhere))
-            clear = terms > max(100 * self._tolerance(terms, _projected(g, slope)[2]), BAND * np.max(terms, initial=0))
+            terms = np.abs(terms_of(s, self.everywhere))
+            clear = terms > max(100 * self._tolerance(terms, projected(g, slope)[2]), BAND * np.max(terms, initial=0))
             parts = np.split(clear, np.cumsum([x.size for x in self.arrays])[:-1])
             seen = [old | new for old, new in zip(seen, parts, strict=True)]
         return seen
@@ -264,8 +274,8 @@ class Search:
         """How far the gradient is from the differences, in units of what can be expected; above 1 is suspicious."""
         worst = 0.0
         for g, s in zip(self.cotangents, self.slopes, strict=True):
-            low, high, error = _projected(g, slope)
-            terms = _terms(s, direction)
+            low, high, error = projected(g, slope)
+            terms = terms_of(s, direction)
             if not np.isfinite(error) or not (np.isfinite(low) and np.isfinite(high)):
                 continue
             if not np.all(np.isfinite(terms)):
@@ -281,7 +291,7 @@ class Search:
     def _is_blind(self, slope: Slope) -> bool:
         """Whether the differences are so bad that a gradient could say anything."""
         for g, size in zip(self.cotangents, self.sizes, strict=True):
-            low, high, error = _projected(g, slope)
+            low, high, error = projected(g, slope)
             if not np.isfinite(low + high) or SAFETY * error > BLIND * size > 0 or not np.isfinite(error):
                 return True
         return False
@@ -299,7 +309,7 @@ class Search:
 
         def change(pull: Pull, factor: float = 1.0) -> float:
             with np.errstate(all="ignore"):
-                return abs(float(np.sum(_terms(pull(self._unflat(factor * g)), direction))) / factor - analytic)
+                return abs(float(np.sum(terms_of(pull(self._unflat(factor * g)), direction))) / factor - analytic)
 
         return max([change(self.pull, 1.37), *map(change, self._pulls_nearby)])
 
@@ -370,8 +380,8 @@ class Search:
                 count += 1
                 g = np.zeros_like(self.origin)
                 g[half] = np.abs(self.cotangents[0][half]) * random_like(self.origin[half].real, self.rng) * part
-                low, high, error = _projected(g, slope)
-                analytic = float(np.sum(_real_product(self._pulled(g)[j], v)))
+                low, high, error = projected(g, slope)
+                analytic = float(np.sum(real_product(self._pulled(g)[j], v)))
                 off = max(low - analytic, analytic - high, 0.0) if np.isfinite(analytic) else np.inf
                 tolerance = SAFETY * error + self.rtol * max(abs(low), abs(high), abs(analytic) if off < np.inf else 0)
                 if off > tolerance:
@@ -384,11 +394,11 @@ class Search:
         """Note one wrong derivative, if it is wrong by more than the gradient's own rounding; says whether it is."""
         g = np.zeros_like(self.origin)
         g[output] = part
-        analytic = float(_real_product(self._pulled(g)[j].ravel()[element], np.array(unit)))
+        analytic = float(real_product(self._pulled(g)[j].ravel()[element], np.array(unit)))
         direction = np.zeros(self.arrays[j].shape, self.arrays[j].dtype)
         direction.flat[element] = unit
         doubt = self._doubt(g, {j: direction}, analytic)
-        low, high, error = (value / scale for value in _projected(g, slope))
+        low, high, error = (value / scale for value in projected(g, slope))
         numerical = float(np.clip(analytic, low, high)) if np.isfinite(analytic) else (low + high) / 2
         numerical = low if analytic < low else high if analytic > high else numerical
         allowed = SAFETY * (error + doubt) + self.rtol * max(abs(numerical), abs(analytic))
@@ -397,8 +407,8 @@ class Search:
         index = tuple(int(i) for i in np.unravel_index(element, self.arrays[j].shape))
         self.mistakes.append(
             Mistake(
-                input=_part(self._input_name(j, element), unit, self.arrays[j]),
-                output=_part(self._output_name(output), part, self.origin),
+                input=part_name(self._input_name(j, element), unit, self.arrays[j]),
+                output=part_name(self._output_name(output), part, self.origin),
                 index=index,
                 analytic=analytic,
                 numerical=numerical,
@@ -427,8 +437,8 @@ class Search:
             self.notes.append(f"{self.problem.names[j]} has a kink that none of its elements shows by itself")
             return
         g = self.cotangents[0]
-        low, high, error = _projected(g, slope)
-        analytic = float(np.sum(_real_product(self.slopes[0][j], v)))
+        low, high, error = projected(g, slope)
+        analytic = float(np.sum(real_product(self.slopes[0][j], v)))
         self.mistakes.append(
             Mistake(
                 input=f"{self.problem.names[j]}, along a random direction",
@@ -477,7 +487,7 @@ class Search:
         )
         if at is None and np.any(np.isnan(slope.value) & np.isfinite(self.origin)):
             for ahead, sign in ((curve, 1), (lambda t: curve(-t), -1)):
-                slope = _with_one_side(slope, differentiate(ahead, eps=self.out_eps, forward=True), sign)
+                slope = with_one_side(slope, differentiate(ahead, eps=self.out_eps, forward=True), sign)
         return slope
 
     def _pulled(self, g: Array) -> list[Array]:
@@ -498,74 +508,16 @@ class Search:
 
     def _input_name(self, j: int, element: int) -> str:
         index = np.unravel_index(element, self.arrays[j].shape)
-        return _element(self.problem.names[j], tuple(int(i) for i in index))
+        return element_name(self.problem.names[j], tuple(int(i) for i in index))
 
     def _output_name(self, flat: int) -> str:
         for i, y in enumerate(self.values):
             if flat < y.size:
                 name = self._whole_output(i)
-                return _element(name, tuple(int(k) for k in np.unravel_index(flat, y.shape)))
+                return element_name(name, tuple(int(k) for k in np.unravel_index(flat, y.shape)))
             flat -= y.size
         raise AssertionError("there is no such output")
 
     def _whole_output(self, i: int) -> str:
         several = len(self.values) > 1 or getattr(self.problem, "outputs_named", None)
         return self.problem.call_text(output=i if several else None)
-
-
-def _with_one_side(slope: Slope, ahead: Slope, sign: int) -> Slope:
-    """Slopes to one side, where there are no others, as at the end of a function's domain."""
-    gains = ahead.error < slope.error
-
-    def pick(name: str, sign: int = 1) -> Array:
-        picked: Array = np.where(gains, sign * getattr(ahead, name), getattr(slope, name))
-        return picked
-
-    value, left, right = pick("value", sign), pick("left", sign), pick("right", sign)
-    return Slope(value, pick("error"), pick("step"), pick("noise"), left, right, slope.kinked & ~gains)
-
-
-def _length(terms: Array) -> float:
-    return float(np.linalg.norm(terms[np.isfinite(terms)]))
-
-
-def _projected(g: Array, slope: Slope) -> tuple[float, float, float]:
-    """How a combination of outputs changes: from where to where, between the slopes of kinks, and with which error."""
-    used = g != 0
-    g = g[used]
-    ends = [np.real(np.conj(g) * side[used]) for side in (slope.left, slope.right)]
-    error = np.abs(g) * slope.error[used]
-    low, high = (float(np.sum(pick(*ends))) for pick in (np.minimum, np.maximum))
-    return low, high, float(np.sqrt(np.sum(error**2)))
-
-
-def _terms(slopes: Sequence[Array], direction: Direction) -> Array:
-    """What each element of the inputs that move contributes to the change of a combination of outputs."""
-    return np.concatenate([_real_product(slopes[j], v).ravel() for j, v in direction.items()])
-
-
-def _real_product(a: Array, b: Array) -> Array:
-    """What each element contributes to the real part of a product; where nothing moves, that is nothing."""
-    return np.where(b == 0, 0, np.real(np.conj(np.where(b == 0, 0, a)) * b))
-
-
-def _scales(x: Array) -> Array:
-    """How far each element may move: about its own size, and for zeros that of the others; not at all if not finite.
-
-    Nor much less than the others, or the noise of the function would drown what the smallest elements do.
-    """
-    size = np.abs(x).ravel().astype(float)
-    finite = np.isfinite(size)
-    nonzero = size[finite & (size > 0)]
-    typical = float(np.median(nonzero)) if nonzero.size else 1.0
-    return np.where(finite, np.where(size > 0, np.maximum(size, 1e-2 * typical), typical), 0.0)
-
-
-def _element(name: str, index: tuple[int, ...]) -> str:
-    return f"{name}[{', '.join(map(str, index))}]" if index else name
-
-
-def _part(text: str, unit: complex, array: Array) -> str:
-    if array.dtype.kind != "c":
-        return text
-    return f"{text}.{'imag' if unit == 1j else 'real'}"
