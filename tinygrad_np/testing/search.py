@@ -91,7 +91,8 @@ class Search:
         self.origin = self._flat(self.problem.outputs(self.arrays))
         self.scales = [scales_of(x) for x in self.arrays]
         self.noise: Array | None = None
-        self.unseen: list[list[int]] = [[] for _ in self.arrays]  # elements without a derivative by differences
+        # Elements without a derivative by differences, and whether there is at least a bad one.
+        self.unseen: list[dict[int, bool]] = [{} for _ in self.arrays]
         self.halvings = [BUDGET] * len(self.arrays)
         real = all(a.dtype.kind == "f" for a in (*self.arrays, *self.values))
         self.complex_step = self.complex_step and real
@@ -196,7 +197,7 @@ class Search:
 
     def _check(self, j: int, elements: Array) -> None:
         """Check the derivatives with respect to some elements of one input together, and go into what is wrong."""
-        slope = self._slope({j: (v := self._direction(j, elements))})
+        v, slope = self._look(j, elements)
         if np.any(slope.kinked):
             found = set(self._bisect(j, elements, self._bend, KINKS))
             if len(found) == KINKS:
@@ -206,9 +207,9 @@ class Search:
             elements = np.array([e for e in elements if e not in found], int)
             if not elements.size:
                 return
-            slope = self._slope({j: (v := self._direction(j, elements))})
+            v, slope = self._look(j, elements)
         if self._is_blind(slope):
-            self._check_apart(j, elements)
+            self._check_apart(j, elements, slope)
             return
         if self._mismatch({j: v}, slope) <= 1:
             return
@@ -217,10 +218,10 @@ class Search:
         if sum(self._confirm(j, element) for element in suspects) == 0 and not self._kinks_among(j, suspects):
             self._confirm_direction(j, elements)
 
-    def _check_apart(self, j: int, elements: Array) -> None:
+    def _check_apart(self, j: int, elements: Array, slope: Slope) -> None:
         """Go on with fewer elements, as one at the end of its range, or at a jump, hides what the others do."""
         if elements.size == 1 or not self.halvings[j]:
-            self.unseen[j] += elements.tolist()
+            self.unseen[j] |= dict.fromkeys(elements.tolist(), bool(np.any(np.isfinite(slope.error))))
             return
         self.halvings[j] -= 1
         for half in np.array_split(elements, 2):
@@ -228,11 +229,11 @@ class Search:
 
     def _tell_unseen(self) -> None:
         for j, unseen in enumerate(self.unseen):
-            some = ", ".join(self._input_name(j, element) for element in unseen[:3])
-            if unseen and len(unseen) == self.arrays[j].size:
+            some = ", ".join(self._input_name(j, element) for element in list(unseen)[:3])
+            if unseen and len(unseen) == self.arrays[j].size and not any(unseen.values()):
                 self.problems.append(
                     f"the gradient of {self.problem.names[j]} could not be checked: around it, {self.problem.function} "
-                    "raises, jumps, is not finite, or is too noisy. Check at another point"
+                    "raises, jumps, or is not finite. Check at another point"
                 )
             elif unseen:
                 self.notes.append(f"no derivative by differences at {some}{', ...' * (len(unseen) > 3)}: not checked")
@@ -258,8 +259,8 @@ class Search:
                     heapq.heappush(queue, (-found, -tried, half))
 
     def _suspicion(self, j: int, elements: Array) -> float:
-        v = self._direction(j, elements)
-        return self._mismatch({j: v}, self._slope({j: v}))
+        v, slope = self._look(j, elements)
+        return 1.0 if self._is_blind(slope) else self._mismatch({j: v}, slope)
 
     def _bend(self, j: int, elements: Array) -> float:
         slope = self._slope({j: self._direction(j, elements)}, complex_step=False)
@@ -429,8 +430,7 @@ class Search:
     def _confirm_direction(self, j: int, elements: Array) -> None:
         """What no element shows by itself counts only if it is large, and so along another direction as well."""
         for _ in range(2):
-            v = self._direction(j, elements)
-            slope = self._slope({j: v}, complex_step=False)
+            v, slope = self._look(j, elements, complex_step=False)
             if self._mismatch({j: v}, slope) <= OUTRIGHT:
                 return
         if self._mismatch({j: v}, self._with_slopes_nearby(slope, {j: v}, MANY)) <= 1:
@@ -461,6 +461,19 @@ class Search:
         v = np.zeros(x.size, x.dtype)
         v[elements] = random_like(v[elements], self.rng) * self.scales[j][elements]
         return cast(Array, v.reshape(x.shape))
+
+    def _look(self, j: int, elements: Array, complex_step: bool = True) -> tuple[Array, Slope]:
+        """A direction in which some elements of an input move, and the slope along it.
+
+        If nothing can be seen along a random one, it leads towards the middle: at the ends of their range, inward.
+        """
+        x = self.arrays[j]
+        slope = self._slope({j: (v := self._direction(j, elements))}, complex_step)
+        if x.dtype.kind == "f" and self._is_blind(slope):
+            finite = x[np.isfinite(x)]
+            v = np.where(x > (np.min(finite) + np.max(finite)) / 2, -np.abs(v), np.abs(v))
+            slope = self._slope({j: v}, complex_step)
+        return v, slope
 
     def _slope(self, direction: Direction, complex_step: bool = True, at: list[Array] | None = None) -> Slope:
         largest = max((float(np.max(np.abs(v), initial=0)) for v in direction.values()), default=0.0)
