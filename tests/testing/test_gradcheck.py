@@ -500,6 +500,12 @@ def test_nested_arguments_and_results(rng):
     assert report.mistakes[0].input.startswith("t['w'][")
 
 
+def test_numbers_within_arguments_are_passed_on_and_that_is_said():
+    report = gradcheck(lambda p, y: p["a"] * y, {"a": 2.0}, np.ones(2))
+    assert report.notes == ["numbers within arguments, 2.0, are passed on unchecked: np.array(2.0) is checked"]
+    assert report_on(lambda p, y: sine(2.0)(p["a"]) * y, {"a": np.array(2.0)}, np.ones(2)).mistakes
+
+
 def test_what_is_no_float_is_passed_on():
     gradcheck(lambda x, axis, flag: np.sum(x, axis=axis) if flag else None, np.ones((2, 3)), 1, True)
     with pytest.raises(ValueError, match="nothing to check"):

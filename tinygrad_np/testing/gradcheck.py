@@ -102,7 +102,7 @@ def gradcheck(
     if order < 1 or elements < 1:
         raise GradientError(f"gradcheck(): order={order}, elements={elements}: both are counted from 1")
     problem = tensor_problem(fn, inputs, kwargs, parameters, seed)
-    report = Report(problem.function)
+    report = Report(problem.function, notes=list(problem.notes))
     options = _Options(rtol, kinks, elements, progress)
     _check_conduct(problem, report, layouts)
     level, at = problem, problem.arrays

@@ -34,11 +34,14 @@ class Problem(ABC):
         What to call the inputs.
     arrays : list of ndarray
         The point to check at.
+    notes : list of str
+        What of the arguments is not checked.
     """
 
     function: str
     names: list[str]
     arrays: list[Array]
+    notes: Sequence[str] = ()
 
     @abstractmethod
     def outputs(self, arrays: Sequence[Array]) -> list[Array]:
@@ -173,6 +176,7 @@ def tensor_problem(
 ) -> TensorProblem:
     """A function of nested arrays, with the parameters that it uses, as one of a flat list of Tensors."""
     labels, found, holes = _differentiable(function, [*args, *kwargs.values()], list(kwargs))
+    numbers = [leaf for tree in holes for leaf in leaves(tree) if isinstance(leaf, float | complex)]
     count = len(args)
     handles = _parameters(function, parameters)
     models = [model for model in (function, parameters) if isinstance(model, Module)]
@@ -198,7 +202,11 @@ def tensor_problem(
             )
         return outputs
 
-    return TensorProblem(name_of(function), [*labels, *handles], arrays, call)
+    problem = TensorProblem(name_of(function), [*labels, *handles], arrays, call)
+    if numbers:
+        some, first = ", ".join(map(repr, numbers[:3])), f"np.array({numbers[0]!r})"
+        problem.notes = [f"numbers within arguments, {some}, are passed on unchecked: {first} is checked"]
+    return problem
 
 
 _HOLE = object()
