@@ -507,7 +507,7 @@ def test_public_attributes_are_those_of_arrays_and_a_few_more() -> None:
     own = {"backward", "detach", "door", "grad", "is_leaf", "mark_updated", "precedence", "requires_grad"}
     assert {name for name in dir(Tensor) if not name.startswith("__") and not hasattr(np.ndarray, name)} == {
         *own,
-        *("_node", "_rebind", "_refuse_storing", "_value"),
+        *("_given", "_is_given", "_node", "_rebind", "_refuse_storing", "_value"),
     }
 
 

@@ -299,6 +299,25 @@ def test_a_run_that_is_taken_up_again_ends_with_the_same_bits_and_history(tmp_pa
     assert full_run(tmp_path, 12, schedule=schedule) == expected  # there is nothing left to do
 
 
+def test_a_model_that_keeps_its_last_output_can_be_taken_up_again(tmp_path):
+    class Remembering(nn.Dense):
+        def forward(self, x):
+            self.last = super().forward(x)
+            return self.last
+
+    for epochs in (1, 2):
+        model = Remembering(3, 3)
+        fit(
+            model,
+            clouds(),
+            validation=clouds(),
+            loss=nn.cross_entropy,
+            optimiser=optim.SGD(model.parameters()),
+            epochs=epochs,
+            checkpoint=tmp_path / "run.npz",
+        )
+
+
 def test_a_checkpoint_of_another_model_is_an_error(tmp_path):
     full_run(tmp_path, 1)
     model = small_model()

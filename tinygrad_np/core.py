@@ -90,11 +90,12 @@ class Tensor(ArrayMethods):
     array([2., 4., 6.])
     """
 
-    __slots__ = ("__weakref__", "_node", "_value")
+    __slots__ = ("__weakref__", "_given", "_node", "_value")
     precedence = 1
 
     _value: Any
     _node: Node | None
+    _given: bool  # set by `tensor` alone: what calls return does not take the time to say that it is not
 
     def __init__(self, value: Any, node: Node | None = None) -> None:
         self._value = value
@@ -109,6 +110,11 @@ class Tensor(ArrayMethods):
     def is_leaf(self) -> bool:
         """Whether the user made this Tensor, rather than a recorded operation."""
         return self._node is None or isinstance(self._node, Leaf)
+
+    @property
+    def _is_given(self) -> bool:
+        """Whether the user made it with `tensor`, unlike a leaf that a call under `no_grad` returned."""
+        return isinstance(self._node, Leaf) or (self._node is None and hasattr(self, "_given"))
 
     @property
     def grad(self) -> np.ndarray[Any, Any] | None:
@@ -170,7 +176,7 @@ class Tensor(ArrayMethods):
 
     def detach(self) -> Tensor:
         """The same array as a Tensor that is not recorded."""
-        return Tensor(self._value)
+        return _given(self._value) if self._is_given else Tensor(self._value)
 
     def mark_updated(self) -> None:
         """Declare that ``data`` was written to, so that backward through an older graph is an error, not a lie.
@@ -250,16 +256,20 @@ class Tensor(ArrayMethods):
         return f"tensor({body}{dtype}{origin})"
 
     def __copy__(self) -> Tensor:
-        return Tensor(self._value, self._node)
+        return self.detach() if self._node is None else Tensor(self._value, self._node)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if not self.is_leaf:
             raise EscapeError("a recorded tensor cannot be deep-copied: write t.detach() first, or t.copy()")
+        if not self._is_given:
+            return Tensor(self._value.copy())
         return tensor(self._value, requires_grad=self.requires_grad)
 
     def __reduce__(self) -> Any:
         if not self.is_leaf:
             raise EscapeError("a recorded tensor cannot be pickled: write t.detach() first")
+        if not self._is_given:
+            return Tensor, (self.data,)
         return functools.partial(tensor, requires_grad=self.requires_grad), (self.data,)
 
     # Operators, each the ufunc that NumPy uses for it.
@@ -343,9 +353,16 @@ def tensor(data: ArrayLike | Tensor, *, requires_grad: bool = False, dtype: DTyp
             "gradients need a floating-point or complex dtype, so write dtype=np.float32 or pass floats such as 1.0"
         )
     if not requires_grad:
-        return Tensor(value)
+        return _given(value)
     value = aligned(value) if isinstance(value, np.ndarray) else value
     return Tensor(value, Leaf(value))
+
+
+def _given(value: Any) -> Tensor:
+    """A Tensor that is not recorded, and that no call has returned."""
+    made = Tensor(value)
+    made._given = True
+    return made
 
 
 # ----------------------------------------------------------------------------- 2. what apply does with each function

@@ -88,6 +88,45 @@ def test_results_kept_as_attributes_are_not_part_of_the_state():
     assert [name for name, _ in model.named_parameters()] == NAMES
 
 
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m)), lambda m: m])
+def test_neither_are_results_of_calls_that_were_not_recorded(again):
+    model = Tree()
+    names = list(model.state_dict())
+    with tg.no_grad():
+        model.last = model(np.ones(2))
+        model.kept = [model.last.detach(), {"row": model.scale[0], "copy": model.scale.copy()}]
+    assert model.last.is_leaf
+    assert list(again(model).state_dict()) == names
+    assert "last" not in repr(model)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: tg.tensor(3.0),
+        lambda: tg.tensor([1, 2]),
+        lambda: tg.tensor(np.sqrt(tg.tensor(2.0))),
+        lambda: leaf(2).detach(),
+        lambda: tg.tensor([1.0]).detach(),
+        lambda: copy.copy(tg.tensor([1.0])),
+    ],
+)
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m)), lambda m: m])
+def test_what_the_user_made_is_part_of_the_state(made, again):
+    model = Tree()
+    with tg.no_grad():
+        model.mine = made()
+    assert "mine" in again(model).state_dict()
+    assert "mine" in repr(model)
+
+
+def test_what_is_updated_through_its_own_handle_stays_part_of_the_state():
+    model = Tree()
+    model.count = tg.tensor(0.0)
+    model.count += 1
+    assert model.state_dict()["count"] == 1
+
+
 def test_a_subclass_needs_no_call_of_its_parents_init():
     class Plain(nn.Module):
         pass

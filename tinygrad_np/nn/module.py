@@ -20,9 +20,11 @@ class Module:
     """A part of a model: its parameters and its parts are its attributes, and ``forward`` says what it computes.
 
     Nothing needs to be registered. Tensors and Modules are found by looking through the attributes, and through lists,
-    tuples and dicts in them, in the order in which they were set. Leaf Tensors that require a gradient are the
-    parameters; those that require none are part of the state that is saved, but not trained. One that is reachable in
-    several ways is shared, and counts once, under the name found first.
+    tuples and dicts in them, in the order in which they were set. Those made with `tinygrad_np.tensor` are the state
+    that is saved, and those of them that require a gradient are the parameters, which are trained. What was computed
+    is not part of the state, as an output that is kept for a look at it: write into a Tensor, such as with
+    ``self.count += 1``, to keep what is computed. A Tensor that is reachable in several ways is shared, and counts
+    once, under the name found first.
 
     Examples
     --------
@@ -99,7 +101,7 @@ class Module:
 
     def _tensors(self) -> list[tuple[str, Tensor]]:
         """Every Tensor of the model's state; what the model computed and kept as an attribute is not part of it."""
-        return [(name, t) for name, t in _walk("", self, set()) if isinstance(t, Tensor) and t.is_leaf]
+        return [(name, t) for name, t in _walk("", self, set()) if isinstance(t, Tensor) and t._is_given]
 
     def __repr__(self) -> str:
         return _described(self, "", set())
@@ -133,7 +135,7 @@ def _described(module: Module, indent: str, seen: set[int]) -> str:
             shared = id(found) in seen
             text = f"{type(found).__name__}, shared" if shared else _described(found, f"{indent}  ", seen)
             parts.append(f"\n{indent}  {name}: {text}")
-        elif found.is_leaf:
+        elif found._is_given:
             dtype = "" if found.dtype == np.float32 else f" {found.dtype}"
             own.append(f"{name} {found.shape}{dtype}{'' if found.requires_grad else ' fixed'}")
     count = sum(parameter.size for parameter in module.parameters())
