@@ -276,7 +276,7 @@ def full_run(folder, epochs, die_after=None, schedule="cosine"):
     history = fit(
         model,
         Loader(images, labels, batch_size=16, shuffle=True, seed=3, transform=RandomShift(1)),
-        validation=(images[:9], labels[:9]),
+        validation=Loader(images[:9], labels[:9], batch_size=4, shuffle=True, transform=RandomShift(1)),
         loss=nn.cross_entropy,
         metrics=METRICS,
         optimiser=optimiser,

@@ -230,6 +230,7 @@ def fit(
     metrics = metrics or {}
     run = Run(model, optimiser, loader, epochs)
     parts: dict[str, Any] = {"model": model, "optimiser": optimiser, "loader": loader, "random": generator()}
+    parts |= {"validation": validation} if isinstance(validation, Loader) else {}
     parts |= {"schedule": schedule} if schedule is not None else {}
     parts |= {f"callback_{i}": callback for i, callback in enumerate(callbacks) if hasattr(callback, "state_dict")}
     if checkpoint is not None and Path(checkpoint).exists():
