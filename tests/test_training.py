@@ -234,6 +234,47 @@ def test_early_stopping_gives_back_the_best_weights(monitor, sign):
     assert weights(model) == kept[3] != kept[-1]
 
 
+def stopped_by(scores, stopping, monitor="train_score_loss"):
+    """A run in which these are measured, one an epoch, and what the weights were after each."""
+    model, kept, scores = small_model(), [], iter(scores)
+    history = fit(
+        model,
+        clouds(8),
+        batch_size=8,
+        loss=nn.cross_entropy,
+        metrics={monitor.removeprefix("train_"): lambda *_: next(scores)},
+        optimiser=optim.SGD(model.parameters(), lr=0.1),
+        epochs=6,
+        callbacks=[stopping, lambda run: kept.append(weights(run.model))],
+    )
+    return weights(model), kept, history[monitor]
+
+
+@pytest.mark.parametrize("monitor", ["train_score_loss", "train_score"])
+def test_nan_is_worse_than_any_number(monitor):
+    sign = 1 if monitor.endswith("loss") else -1
+    stopping = EarlyStopping(monitor, patience=3)
+    nan = math.nan
+    scores = [nan, nan, sign * 0.5, sign * 0.4, nan, sign * 0.6]
+    final, kept, measured = stopped_by(scores, stopping, monitor)
+    assert len(measured) == 6
+    assert (stopping.best, stopping.epoch) == (sign * 0.4, 4)
+    assert final == kept[3]
+
+
+def test_a_run_of_nothing_but_nan_ends_after_the_patience():
+    _, _, measured = stopped_by([math.nan] * 6, EarlyStopping("train_score_loss", patience=2))
+    assert len(measured) == 3
+
+
+def test_early_stopping_forgets_the_run_before():
+    stopping = EarlyStopping("train_score_loss", patience=2)
+    first, _, _ = stopped_by([1, 0, 0.5, 2, 2, 2], stopping)
+    final, kept, _ = stopped_by([9, 8, 7, 8, 9, 9], stopping)
+    assert (stopping.best, stopping.epoch) == (7, 3)
+    assert final == kept[2] != first
+
+
 def test_what_is_not_measured_cannot_be_monitored():
     model = small_model()
     with pytest.raises(ValueError, match="'validation_loss' is not measured; train_loss are"):

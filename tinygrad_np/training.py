@@ -97,7 +97,8 @@ class Run:
 class EarlyStopping:
     """A callback of `fit` that ends the training once a measurement has stopped to improve.
 
-    In the end the model has the weights with which the measurement was best.
+    In the end the model has the weights with which the measurement was best; NaN is worse than any number. Each run
+    starts from nothing, unless it is taken up again from a checkpoint.
 
     Parameters
     ----------
@@ -135,8 +136,11 @@ class EarlyStopping:
         if self.monitor not in run.history:
             raise ValueError(f"EarlyStopping: {self.monitor!r} is not measured; {', '.join(run.history)} are")
         value = run.history[self.monitor][-1]
+        if run.epoch == 1:  # what is remembered, if anything, is of another run
+            self.best, self.weights = math.nan, {}
         gain = self.best - value if self.monitor.endswith("loss") else value - self.best
-        if not self.weights or gain > self.least:
+        is_first_number = math.isnan(self.best) and not math.isnan(value)
+        if not self.weights or is_first_number or gain > self.least:
             self.best, self.epoch, self.weights = value, run.epoch, run.model.state_dict()
         elif run.epoch - self.epoch >= self.patience:
             run.stop()
