@@ -241,7 +241,8 @@ class Tensor(ArrayMethods):
                     "convert one of them with t.astype(dtype)"
                 )
             updated = updated.astype(self.dtype)
-        self._value, self._node = updated._value, updated._node
+        # NumPy returns scalars where there are no axes, and what is written to the `data` of one would be lost.
+        self._value, self._node = as_array(updated._value), updated._node
         return self
 
     def __repr__(self) -> str:

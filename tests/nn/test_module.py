@@ -125,6 +125,8 @@ def test_what_is_updated_through_its_own_handle_stays_part_of_the_state():
     model.count = tg.tensor(0.0)
     model.count += 1
     assert model.state_dict()["count"] == 1
+    model.load_state_dict({**model.state_dict(), "count": np.array(3.0)})
+    assert model.count == 3
 
 
 def test_a_subclass_needs_no_call_of_its_parents_init():
