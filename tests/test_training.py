@@ -155,6 +155,33 @@ def test_a_loss_that_is_not_finite_is_blamed_on_something_before_it_spoils_the_w
     assert all(np.isfinite(array).all() for array in model.state_dict().values())
 
 
+def test_a_loss_that_is_not_finite_leaves_the_whole_state_as_it_was_before_the_batch():
+    class Counting(nn.Module):
+        def __init__(self):
+            self.calls = tg.tensor(0)
+
+        def forward(self, x):
+            self.calls += 1
+            return x
+
+    def trained(x, y):
+        tg.manual_seed(1)
+        model = nn.Sequential(Counting(), nn.Dense(3, 8), nn.BatchNorm(8), nn.Dense(8, 3))
+        optimiser = optim.SGD(model.parameters(), lr=0.1)
+        try:
+            fit(model, Loader(x, y, batch_size=10), loss=nn.cross_entropy, optimiser=optimiser, epochs=1)
+        finally:
+            states.append(weights(model))
+
+    states = []
+    x, y = clouds(30)
+    trained(x[:20], y[:20])
+    x[25, 1] = np.nan
+    with np.errstate(all="ignore"), pytest.raises(TrainingError, match="batch 3"):
+        trained(x, y)
+    assert states[0] == states[1]
+
+
 def test_arrays_that_do_not_fit_together_are_an_error():
     model = small_model()
     options = {"loss": nn.cross_entropy, "optimiser": optim.SGD(model.parameters()), "epochs": 1}

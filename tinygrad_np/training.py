@@ -46,7 +46,7 @@ Data = Loader | tuple[ArrayLike, ArrayLike]
 
 
 class TrainingError(ValueError):
-    """A loss that is not finite any more; the weights are those from before the step that it would have spoilt."""
+    """A loss that is not finite any more; the model is as it was before the batch that would have spoilt it."""
 
 
 class History(dict[str, list[float]]):
@@ -213,7 +213,8 @@ def fit(
     Raises
     ------
     TrainingError
-        If the loss is not finite: says whether the data are to blame. The weights stay as they were before that batch.
+        If the loss is not finite: says whether the data are to blame. The state of the model, running statistics
+        included, is as it was before that batch.
     CheckpointError, SavedFileError
         If the checkpoint is of another run, or damaged.
 
@@ -268,11 +269,15 @@ def _epoch(run: Run, loss: Loss, metrics: Metrics, schedule: Any, progress: bool
     """Go through the training data once; what was measured on the way."""
     means = _Means(metrics)
     title = f"epoch {run.epoch + 1}/{run.epochs}"
+    untrained = [t for _, t in run.model._tensors() if not t.requires_grad]  # which a forward pass may change
     with _bar(len(run.loader), title, progress) as bar:
         for number, (x, y) in enumerate(run.loader, start=1):
+            before = [t.data.copy() for t in untrained]
             prediction = run.model(x)
             value = loss(prediction, y)
             if not math.isfinite(value.item()):
+                for t, array in zip(untrained, before, strict=True):
+                    np.copyto(t.data, array)
                 raise TrainingError(_blamed(f"{title}, batch {number}", value.item(), x, y))
             run.optimiser.zero_grad()
             value.backward()
