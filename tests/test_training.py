@@ -182,6 +182,22 @@ def test_a_loss_that_is_not_finite_leaves_the_whole_state_as_it_was_before_the_b
     assert states[0] == states[1]
 
 
+def test_no_metric_can_take_the_name_of_the_loss():
+    model, metrics = small_model(), {"loss": accuracy}
+    with pytest.raises(ValueError, match=r"fit: metrics\['loss'\] would be added to the loss: give it another name"):
+        fit(
+            model,
+            clouds(),
+            loss=nn.cross_entropy,
+            optimiser=optim.SGD(model.parameters()),
+            epochs=1,
+            metrics=metrics,
+        )
+    with pytest.raises(ValueError, match=r"evaluate: metrics\['loss'\]"):
+        evaluate(model, clouds(), loss=nn.cross_entropy, metrics=metrics)
+    assert evaluate(model, clouds(), metrics=metrics).keys() == {"loss"}
+
+
 def test_arrays_that_do_not_fit_together_are_an_error():
     model = small_model()
     options = {"loss": nn.cross_entropy, "optimiser": optim.SGD(model.parameters()), "epochs": 1}

@@ -190,7 +190,8 @@ def fit(
     validation : Loader, or tuple of inputs and targets, optional
         What to measure on after each epoch, but never to train on.
     metrics : mapping of str to callable, optional
-        What else to measure: ``metric(prediction, target)`` on arrays, a mean over the rows, such as `accuracy`.
+        What else to measure: ``metric(prediction, target)`` on arrays, a mean over the rows, such as `accuracy`. The
+        name "loss" is taken.
     schedule : Schedule or ReduceOnPlateau, optional
         A schedule counts batches. `ReduceOnPlateau` is told the validation loss after each epoch, or the train loss.
     callbacks : sequence of callable
@@ -215,6 +216,8 @@ def fit(
     TrainingError
         If the loss is not finite: says whether the data are to blame. The state of the model, running statistics
         included, is as it was before that batch.
+    ValueError
+        If a metric is called "loss".
     CheckpointError, SavedFileError
         If the checkpoint is of another run, or damaged.
 
@@ -232,7 +235,7 @@ def fit(
     1.0
     """
     loader = data if isinstance(data, Loader) else Loader(*data, batch_size=batch_size, shuffle=True)
-    metrics = metrics or {}
+    metrics = _besides_the_loss("fit", metrics or {})
     run = Run(model, optimiser, loader, epochs)
     parts: dict[str, Any] = {"model": model, "optimiser": optimiser, "loader": loader, "random": generator()}
     parts |= {"validation": validation} if isinstance(validation, Loader) else {}
@@ -304,7 +307,7 @@ def evaluate(
     loss : callable, optional
         ``loss(prediction, target)``, a mean over the rows.
     metrics : mapping of str to callable, optional
-        Others by name: ``metric(prediction, target)``, on arrays.
+        Others by name: ``metric(prediction, target)``, on arrays. Next to a loss the name "loss" is taken.
     batch_size : int
         For data given as arrays.
 
@@ -312,6 +315,11 @@ def evaluate(
     -------
     dict of str to float
         ``loss``, if there is one, and the metrics.
+
+    Raises
+    ------
+    ValueError
+        If there is a loss, and a metric is called so too.
 
     Examples
     --------
@@ -321,7 +329,8 @@ def evaluate(
     {'accuracy': 0.5}
     """
     loader = data if isinstance(data, Loader) else Loader(*data, batch_size=batch_size)
-    means = _Means(metrics or {})
+    metrics = metrics or {}
+    means = _Means(metrics if loss is None else _besides_the_loss("evaluate", metrics))
     with no_grad(), _evaluating(model):
         for x, y in loader:
             prediction = model(x)
@@ -338,6 +347,12 @@ def _evaluating(model: Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+def _besides_the_loss(caller: str, metrics: Metrics) -> Metrics:
+    if "loss" in metrics:
+        raise ValueError(f"{caller}: metrics['loss'] would be added to the loss: give it another name")
+    return metrics
 
 
 class _Means:
