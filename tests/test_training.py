@@ -198,6 +198,44 @@ def test_no_metric_can_take_the_name_of_the_loss():
     assert evaluate(model, clouds(), metrics=metrics).keys() == {"loss"}
 
 
+@pytest.mark.parametrize(
+    ("data", "given"),
+    [
+        (np.zeros((60, 3)), "a ndarray"),
+        ((np.zeros((60, 3)),), "a tuple of 1"),
+        (Loader(np.zeros((60, 3)), batch_size=9), "a Loader of 1"),
+        (Loader(*3 * [np.zeros((60, 3))], batch_size=9), "a Loader of 3"),
+    ],
+)
+def test_data_that_are_not_inputs_and_targets_are_an_error_before_anything_is_trained(data, given):
+    model = small_model()
+    before = weights(model)
+    options = {"loss": nn.cross_entropy, "optimiser": optim.SGD(model.parameters()), "epochs": 1}
+    complaint = rf"must be inputs and targets, as \(x, y\) or as a Loader\(x, y\), not {given}$"
+    with pytest.raises(TypeError, match=f"fit: data {complaint}"):
+        fit(model, data, **options)
+    with pytest.raises(TypeError, match=f"fit: validation {complaint}"):
+        fit(model, clouds(), validation=data, **options)
+    with pytest.raises(TypeError, match=f"evaluate: data {complaint}"):
+        evaluate(model, data, metrics=METRICS)
+    assert weights(model) == before
+
+
+def test_a_checkpoint_that_has_no_folder_is_an_error_before_anything_is_trained(tmp_path):
+    model = small_model()
+    before = weights(model)
+    with pytest.raises(FileNotFoundError, match=r"cannot write .*run\.npz: there is no folder .*nowhere"):
+        fit(
+            model,
+            clouds(),
+            loss=nn.cross_entropy,
+            optimiser=optim.SGD(model.parameters()),
+            epochs=1,
+            checkpoint=tmp_path / "nowhere" / "run.npz",
+        )
+    assert weights(model) == before
+
+
 def test_arrays_that_do_not_fit_together_are_an_error():
     model = small_model()
     options = {"loss": nn.cross_entropy, "optimiser": optim.SGD(model.parameters()), "epochs": 1}

@@ -9,7 +9,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["atomic_write"]
+__all__ = ["atomic_write", "checked_target"]
+
+
+def checked_target(path: str | os.PathLike[str]) -> Path:
+    """Where a file is to be written, if there is a folder for it; a link keeps pointing where it did.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder of `path` does not exist.
+    """
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {path}: there is no folder {target.parent}; create it first")
+    return target
 
 
 @contextmanager
@@ -35,9 +49,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     >>> path.read_bytes()
     b'hello'
     """
-    target = Path(os.path.realpath(path))  # a link keeps pointing where it did
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"cannot write {path}: there is no folder {target.parent}; create it first")
+    target = checked_target(path)
     # Opened here rather than by `tempfile`, whose files only their owner may read.
     temporary = target.parent / f".{secrets.token_hex(8)}.part"
     try:

@@ -19,13 +19,13 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from tinygrad_np._extras import need
+from tinygrad_np._files import checked_target
 from tinygrad_np.core import no_grad
 from tinygrad_np.data.batches import Loader
 from tinygrad_np.nn.module import Module
@@ -43,6 +43,7 @@ __all__ = ["EarlyStopping", "History", "Run", "TrainingError", "accuracy", "eval
 Loss = Callable[[Any, Any], Any]
 Metrics = Mapping[str, Callable[[NDArray[Any], NDArray[Any]], float]]
 Data = Loader | tuple[ArrayLike, ArrayLike]
+_EVALUATED_AT_ONCE = 1000
 
 
 class TrainingError(ValueError):
@@ -180,7 +181,8 @@ def fit(
     model : Module
         Set to training mode for the steps and to evaluation mode for the validation; left in evaluation mode.
     data : Loader, or tuple of inputs and targets
-        What to train on. A tuple is shuffled, in batches of `batch_size`.
+        What to train on. A tuple is shuffled, in batches of `batch_size` and in the same order in every run: pass a
+        `Loader` with a seed for another.
     loss : callable
         ``loss(prediction, target)`` returns the scalar to be minimised, such as `nn.cross_entropy`.
     optimiser : Optimizer
@@ -218,6 +220,10 @@ def fit(
         included, is as it was before that batch.
     ValueError
         If a metric is called "loss".
+    TypeError
+        If the data are neither a loader nor inputs and targets.
+    FileNotFoundError
+        If there is no folder for the checkpoint.
     CheckpointError, SavedFileError
         If the checkpoint is of another run, or damaged.
 
@@ -234,14 +240,15 @@ def fit(
     >>> history["train_accuracy"][-1]
     1.0
     """
-    loader = data if isinstance(data, Loader) else Loader(*data, batch_size=batch_size, shuffle=True)
+    loader = _as_loader("fit", "data", data, batch_size=batch_size, shuffle=True)
+    held_out = None if validation is None else _as_loader("fit", "validation", validation, _EVALUATED_AT_ONCE)
     metrics = _besides_the_loss("fit", metrics or {})
     run = Run(model, optimiser, loader, epochs)
     parts: dict[str, Any] = {"model": model, "optimiser": optimiser, "loader": loader, "random": generator()}
-    parts |= {"validation": validation} if isinstance(validation, Loader) else {}
+    parts |= {"validation": held_out} if held_out is not None else {}
     parts |= {"schedule": schedule} if schedule is not None else {}
     parts |= {f"callback_{i}": callback for i, callback in enumerate(callbacks) if hasattr(callback, "state_dict")}
-    if checkpoint is not None and Path(checkpoint).exists():
+    if checkpoint is not None and checked_target(checkpoint).exists():
         values = load_checkpoint(checkpoint, **parts)
         run.epoch, run.stopped = values["epoch"], values["stopped"]
         run.history.update({name: list(map(float, numbers)) for name, numbers in values["history"].items()})
@@ -249,8 +256,8 @@ def fit(
     while run.epoch < epochs and not run.stopped:
         model.train()
         measured = {f"train_{name}": value for name, value in _epoch(run, loss, metrics, schedule, progress).items()}
-        if validation is not None:
-            found = evaluate(model, validation, loss=loss, metrics=metrics)
+        if held_out is not None:
+            found = evaluate(model, held_out, loss=loss, metrics=metrics)
             measured |= {f"validation_{name}": value for name, value in found.items()}
         run.epoch += 1
         for name, value in measured.items():
@@ -295,7 +302,12 @@ def _epoch(run: Run, loss: Loss, metrics: Metrics, schedule: Any, progress: bool
 
 
 def evaluate(
-    model: Module, data: Data, *, loss: Loss | None = None, metrics: Metrics | None = None, batch_size: int = 1000
+    model: Module,
+    data: Data,
+    *,
+    loss: Loss | None = None,
+    metrics: Metrics | None = None,
+    batch_size: int = _EVALUATED_AT_ONCE,
 ) -> dict[str, float]:
     """Measure a model on data, in evaluation mode; the mode that it was in comes back.
 
@@ -320,6 +332,8 @@ def evaluate(
     ------
     ValueError
         If there is a loss, and a metric is called so too.
+    TypeError
+        If the data are neither a loader nor inputs and targets.
 
     Examples
     --------
@@ -328,7 +342,7 @@ def evaluate(
     >>> evaluate(model, (np.array([[1.0, 3.0], [2.0, -1.0]]), np.array([1, 1])), metrics={"accuracy": accuracy})
     {'accuracy': 0.5}
     """
-    loader = data if isinstance(data, Loader) else Loader(*data, batch_size=batch_size)
+    loader = _as_loader("evaluate", "data", data, batch_size)
     metrics = metrics or {}
     means = _Means(metrics if loss is None else _besides_the_loss("evaluate", metrics))
     with no_grad(), _evaluating(model):
@@ -347,6 +361,14 @@ def _evaluating(model: Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+def _as_loader(caller: str, name: str, data: Any, batch_size: int, shuffle: bool = False) -> Loader:
+    columns = data.columns if isinstance(data, Loader) else data
+    if not isinstance(columns, tuple | list) or len(columns) != 2:
+        given = f"a {type(data).__name__}" + (f" of {len(columns)}" if isinstance(columns, tuple | list) else "")
+        raise TypeError(f"{caller}: {name} must be inputs and targets, as (x, y) or as a Loader(x, y), not {given}")
+    return data if isinstance(data, Loader) else Loader(*columns, batch_size=batch_size, shuffle=shuffle)
 
 
 def _besides_the_loss(caller: str, metrics: Metrics) -> Metrics:
