@@ -65,6 +65,16 @@ class TestValuesThatBecomePythonNumbers:
         refuses(lambda x: np.asarray(x) * 2, "plain array")
         refuses(lambda x: np.array([x[0], x[1]]), "plain array|float")
 
+    def test_an_index_of_an_array_that_is_made_inside(self) -> None:
+        def picked(read: Callable[[Any, Any], Any]) -> Callable[[Any], Any]:
+            return lambda i: np.sum(read(np.linspace(0, 1, 3), i))
+
+        for read in (lambda x, i: x[i], np.take):
+            with pytest.raises(CaptureError, match=r"tg\.tensor\(x\)\[i\] rather than x\[i\] or np\.take\(x, i\)"):
+                tg.compile(picked(read))(np.array([2]))
+        compiled = tg.compile(picked(lambda x, i: tg.tensor(x)[i]))
+        assert [compiled(np.array(i)).item() for i in ([2], [1], [0])] == [1, 0.5, 0]
+
     def test_an_element_as_an_index(self) -> None:
         refuses(lambda x: [1, 2, 3][np.argmax(x)], "Python integer")
 

@@ -175,10 +175,11 @@ def test_a_compiled_loss_is_the_loss(loss):
     assert compiled.captures == 1
 
 
-def test_labels_may_be_arguments_of_a_compiled_loss_and_are_checked_on_every_call():
-    compiled = tg.compile(lambda x, y: nn.cross_entropy(x, y, weight=WEIGHT, label_smoothing=0.1))
+@pytest.mark.parametrize("weight", [WEIGHT, WEIGHT.tolist()], ids=["array", "list"])
+def test_labels_may_be_arguments_of_a_compiled_loss_and_are_checked_on_every_call(weight):
+    compiled = tg.compile(lambda x, y: nn.cross_entropy(x, y, weight=weight, label_smoothing=0.1))
     for labels in (LABELS, LABELS[::-1].copy()):
-        expected = nn.cross_entropy(X, labels, weight=WEIGHT, label_smoothing=0.1)
+        expected = nn.cross_entropy(X, labels, weight=weight, label_smoothing=0.1)
         np.testing.assert_array_equal(compiled(X, labels), expected)
     with pytest.raises(tg.errors.ShapeError, match="labels must be from 0 to 2"):
         compiled(X, LABELS + 1)

@@ -156,8 +156,8 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin, ArrayMethods):
             return np.array(self.array, dtype=dtype, copy=copy)
         raise CaptureError(
             f"{_described(self)} was turned into a plain array while tg.compile captured the function, and the replay "
-            "would not see what happens to it: call NumPy functions on it (np.take(x, i, axis=0) rather than x[i] "
-            "where x is a plain array), or do this outside of the compiled function"
+            "would not see what happens to it: call NumPy functions on it (tg.tensor(x)[i] rather than x[i] or "
+            "np.take(x, i) where x is a plain array), or do this outside of the compiled function"
         )
 
     def _escapes(self, what: str, elsewhere: Callable[[Any], Any]) -> Any:

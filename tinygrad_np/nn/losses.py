@@ -14,7 +14,7 @@ import numpy as np
 
 from tinygrad_np import fused
 from tinygrad_np.arguments import checked
-from tinygrad_np.core import no_grad
+from tinygrad_np.core import getitem, no_grad
 from tinygrad_np.errors import DtypeError, ShapeError
 from tinygrad_np.functions import (
     alike,
@@ -238,7 +238,7 @@ def cross_entropy(
     else:
         check(check_classes, plain(labels), prediction.shape)
         losses = np.take_along_axis(surprise, labels[..., None], axis=-1)[..., 0]
-        total = None if weight is None else np.sum(np.take(weight, plain(labels)))
+        total = None if weight is None else np.sum(getitem(weight, index=plain(labels)))  # np.take does not ask its index
     if smoothing:
         losses = losses * (1 - smoothing) + np.mean(surprise, axis=-1) * smoothing
     if total is not None and reduction == "mean":
