@@ -238,7 +238,8 @@ def cross_entropy(
     else:
         check(check_classes, plain(labels), prediction.shape)
         losses = np.take_along_axis(surprise, labels[..., None], axis=-1)[..., 0]
-        total = None if weight is None else np.sum(getitem(weight, index=plain(labels)))  # np.take does not ask its index
+        # Not np.take, which compile sees only where the array is captured, and here it may be that only the index is.
+        total = None if weight is None else np.sum(getitem(weight, index=plain(labels)))
     if smoothing:
         losses = losses * (1 - smoothing) + np.mean(surprise, axis=-1) * smoothing
     if total is not None and reduction == "mean":
