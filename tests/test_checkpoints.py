@@ -68,6 +68,24 @@ def test_a_run_that_goes_on_from_a_checkpoint_ends_with_the_same_bits(tmp_path, 
     assert weights(parts) == expected
 
 
+@pytest.mark.parametrize(
+    ("value", "error", "complaint"),
+    [
+        (
+            {"a.b": 1.0, "a": {"b": 2.0}},
+            ValueError,
+            r"\('parts', 'value', 'a\.b'\) and at \('parts', 'value', 'a', 'b'\) would both be called",
+        ),
+        ({1: 1.0}, TypeError, r"value has the key 1, which would come back as text: make it one"),
+        ({"a": {None: 1.0}}, TypeError, r"value\.a has the key None"),
+    ],
+)
+def test_what_would_not_come_back_as_it_was_is_an_error_and_nothing_is_written(tmp_path, value, error, complaint):
+    with pytest.raises(error, match=complaint):
+        save_checkpoint(tmp_path / "run.npz", value=value)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_values_come_back_by_name(tmp_path, suffix):
     path = tmp_path / f"run{suffix}"

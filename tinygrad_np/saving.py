@@ -143,9 +143,9 @@ def save_checkpoint(path: str | os.PathLike[str], /, **parts: Any) -> None:
     Raises
     ------
     TypeError
-        If a part is something else; names it.
+        If a part is something else, or a key of a dict is no string; names it.
     ValueError
-        If a part cannot be called so.
+        If a part cannot be called so, or two keys could not be told apart: such as "a.b", and "b" in "a".
     OSError
         If the file cannot be written; what was there before is untouched.
 
@@ -166,7 +166,7 @@ def save_checkpoint(path: str | os.PathLike[str], /, **parts: Any) -> None:
     state: dict[str, NDArray[Any]] = {}
     for name, part in parts.items():
         kind, tree = _as_tree(part)
-        shapes[name] = {"kind": kind, "tree": _outline(tree)}
+        shapes[name] = {"kind": kind, "tree": _outline(name, tree)}
         for key, leaf in flattened({"parts": {name: tree}}).items():
             state[key] = np.asarray(leaf)
             if state[key].dtype.kind not in "biufc":
@@ -277,9 +277,14 @@ def _put_back(part: Any, state: Any) -> None:
         part.load_state_dict(state)
 
 
-def _outline(tree: Any) -> Any:
+def _outline(name: str, tree: Any) -> Any:
     """Nested dicts without what is in them: keys may have dots of their own, so names alone do not tell the nesting."""
-    return {key: _outline(item) for key, item in tree.items()} if isinstance(tree, Mapping) else None
+    if not isinstance(tree, Mapping):
+        return None
+    for key in tree:
+        if not isinstance(key, str):
+            raise TypeError(f"save_checkpoint: {name} has the key {key!r}, which would come back as text: make it one")
+    return {key: _outline(f"{name}.{key}", item) for key, item in tree.items()}
 
 
 def _filled(outline: Any, name: str, arrays: Mapping[str, Any]) -> Any:

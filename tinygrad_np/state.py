@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,9 @@ from tinygrad_np.graph import capturing
 from tinygrad_np.rules.handlers import plain
 from tinygrad_np.trees import map_leaves
 
-__all__ = ["fitting", "flattened", "on_tape"]
+__all__ = ["fitting", "flattened", "joined", "named", "on_tape"]
+
+T = TypeVar("T")
 
 
 def on_tape(tree: Any, *, transient: bool = False) -> Any:
@@ -50,18 +52,67 @@ def _stand_in(tape: Any, leaf: Any, *, transient: bool) -> Any:
     return tape.storage(leaf, transient=transient) if isinstance(leaf, np.ndarray) else leaf
 
 
-def flattened(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def joined(path: tuple[Any, ...]) -> str:
+    """A path of keys as one name, with dots.
+
+    Examples
+    --------
+    >>> joined(("layers", 0, "weight"))
+    'layers.0.weight'
+    """
+    return ".".join(map(str, path))
+
+
+def named(found: Iterable[tuple[tuple[Any, ...], T]]) -> dict[str, T]:
+    """What was found at these paths of keys, by its name.
+
+    Raises
+    ------
+    ShapeError
+        If two paths have one name.
+
+    Examples
+    --------
+    >>> named([(("a", 0), "x"), (("a", "b"), "y")])
+    {'a.0': 'x', 'a.b': 'y'}
+    >>> named([(("a", 0), "x"), (("a", "0"), "y")])
+    Traceback (most recent call last):
+    tinygrad_np.errors.ShapeError: what is at ('a', 0) and at ('a', '0') would both be called 'a.0': rename one of them
+    """
+    by_name: dict[str, T] = {}
+    origin: dict[str, tuple[Any, ...]] = {}
+    for path, value in found:
+        name = joined(path)
+        if name in by_name:
+            raise ShapeError(
+                f"what is at {origin[name]} and at {path} would both be called {name!r}: rename one of them"
+            )
+        by_name[name], origin[name] = value, path
+    return by_name
+
+
+def flattened(tree: Mapping[str, Any]) -> dict[str, Any]:
     """Nested dicts as one, with the keys joined by dots.
+
+    Raises
+    ------
+    ShapeError
+        If two names would be the same.
 
     Examples
     --------
     >>> flattened({"groups": {"0": {"lr": 0.1}}, "count": 3})
     {'groups.0.lr': 0.1, 'count': 3}
     """
-    found: dict[str, Any] = {}
-    for key, item in tree.items():
-        found.update(flattened(item, f"{prefix}{key}.") if isinstance(item, Mapping) else {f"{prefix}{key}": item})
-    return found
+    return named(_paths((), tree))
+
+
+def _paths(path: tuple[Any, ...], tree: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    if isinstance(tree, Mapping):
+        for key, item in tree.items():
+            yield from _paths((*path, key), item)
+    else:
+        yield path, tree
 
 
 def fitting(owner: str, kind: str, own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, NDArray[Any]]:

@@ -176,6 +176,23 @@ def test_the_state_has_every_tensor_and_is_a_copy():
     assert state["scale"].tolist() == [1, 1]
 
 
+@pytest.mark.parametrize(
+    ("parts", "complaint"),
+    [
+        ({1: leaf(1), "1": leaf(2)}, r"\('parts', 1\) and at \('parts', '1'\) would both be called 'parts\.1'"),
+        ({"a.b": leaf(1), "a": {"b": leaf(2)}}, r"\('parts', 'a\.b'\) and at \('parts', 'a', 'b'\) would both"),
+    ],
+)
+def test_two_tensors_of_one_name_are_an_error_and_none_is_lost(parts, complaint):
+    model = Tree()
+    model.parts = parts
+    with pytest.raises(tg.errors.ShapeError, match=complaint):
+        model.state_dict()
+    with pytest.raises(tg.errors.ShapeError, match=complaint):
+        model.load_state_dict({})
+    assert len(model.parameters()) == 3
+
+
 def test_a_state_comes_back_in_place(tmp_path):
     tg.manual_seed(1)
     source, target = Tree(), Tree()

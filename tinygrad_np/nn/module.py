@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinygrad_np.core import Tensor
-from tinygrad_np.state import fitting
+from tinygrad_np.state import fitting, joined, named
 
 __all__ = ["Module"]
 
 M = TypeVar("M", bound="Module")
+Path = tuple[Any, ...]
+"""The names of attributes, positions in lists and keys of dicts that lead to something."""
 
 
 class Module:
@@ -54,7 +56,7 @@ class Module:
 
     def named_parameters(self) -> list[tuple[str, Tensor]]:
         """The parameters with their names: paths of attributes, list positions and dict keys, joined with dots."""
-        return [(name, t) for name, t in self._tensors() if t.requires_grad]
+        return [(joined(path), t) for path, t in self._tensors() if t.requires_grad]
 
     def parameters(self) -> list[Tensor]:
         """The Tensors to train: what an optimiser takes."""
@@ -62,7 +64,7 @@ class Module:
 
     def named_modules(self) -> list[tuple[str, Module]]:
         """All modules in this one, and itself under the empty name."""
-        return [(name, found) for name, found in _walk("", self, set()) if isinstance(found, Module)]
+        return [(joined(path), found) for path, found in _walk((), self, set()) if isinstance(found, Module)]
 
     def train(self: M, mode: bool = True) -> M:
         """Set ``training`` here and in all modules in this one; returns the module."""
@@ -76,8 +78,14 @@ class Module:
         return self.train(False)
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
-        """A copy of the array of each parameter and other Tensor, by name: what `saving.save` takes."""
-        return {name: t.data.copy() for name, t in self._tensors()}
+        """A copy of the array of each parameter and other Tensor, by name: what `saving.save` takes.
+
+        Raises
+        ------
+        ShapeError
+            If two have one name, as under the keys 1 and "1" of a dict.
+        """
+        return {name: t.data.copy() for name, t in named(self._tensors()).items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Copy arrays into the Tensors of these names; nothing changes unless everything fits.
@@ -94,36 +102,36 @@ class Module:
         DtypeError
             If dtypes differ; lists all of them.
         """
-        tensors = dict(self._tensors())
+        tensors = named(self._tensors())
         for name, array in fitting(type(self).__name__, "model", tensors, state).items():
             np.copyto(tensors[name].data, array)
             tensors[name].mark_updated()
 
-    def _tensors(self) -> list[tuple[str, Tensor]]:
+    def _tensors(self) -> list[tuple[Path, Tensor]]:
         """Every Tensor of the model's state; what the model computed and kept as an attribute is not part of it."""
-        return [(name, t) for name, t in _walk("", self, set()) if isinstance(t, Tensor) and t._is_given]
+        return [(path, t) for path, t in _walk((), self, set()) if isinstance(t, Tensor) and t._is_given]
 
     def __repr__(self) -> str:
         return _described(self, "", set())
 
 
-def _walk(name: str, value: Any, seen: set[int]) -> Iterator[tuple[str, Tensor | Module]]:
+def _walk(path: Path, value: Any, seen: set[int]) -> Iterator[tuple[Path, Tensor | Module]]:
     """All Modules and Tensors from here down, depth first, each once."""
     if isinstance(value, Tensor | Module):
         if id(value) in seen:
             return
         seen.add(id(value))
-        yield name, value
+        yield path, value
     for key, item in _items(value):
-        yield from _walk(f"{name}.{key}" if name else key, item, seen)
+        yield from _walk((*path, key), item, seen)
 
 
-def _items(value: Any) -> list[tuple[str, Any]]:
+def _items(value: Any) -> list[tuple[Any, Any]]:
     if isinstance(value, Module):
         return list(vars(value).items())
     if isinstance(value, dict):
-        return [(str(key), item) for key, item in value.items()]
-    return [(str(i), item) for i, item in enumerate(value)] if isinstance(value, list | tuple) else []
+        return list(value.items())
+    return list(enumerate(value)) if isinstance(value, list | tuple) else []
 
 
 def _described(module: Module, indent: str, seen: set[int]) -> str:
