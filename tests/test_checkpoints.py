@@ -86,6 +86,36 @@ def test_what_would_not_come_back_as_it_was_is_an_error_and_nothing_is_written(t
     assert not list(tmp_path.iterdir())
 
 
+class Counter:
+    """A part that hands out what it has, not a copy, and writes into it."""
+
+    def __init__(self, count):
+        self.count = np.array(count)
+
+    def state_dict(self):
+        return {"count": self.count}
+
+    def load_state_dict(self, state):
+        self.count[...] = state["count"]
+
+
+class Refusing(Counter):
+    def load_state_dict(self, state):
+        raise self.complaint
+
+
+@pytest.mark.parametrize("complaint", [RuntimeError("will not"), IndexError("will not"), AssertionError("will not")])
+def test_nothing_is_loaded_whatever_a_part_raises(tmp_path, complaint):
+    path = tmp_path / "run.npz"
+    save_checkpoint(path, first=Counter(1), refusing=Counter(1), last=Counter(1))
+    first, refusing, last = Counter(0), Refusing(0), Counter(0)
+    refusing.complaint = complaint
+    with pytest.raises(CheckpointError, match=r"run\.npz: refusing: will not") as caught:
+        load_checkpoint(path, first=first, refusing=refusing, last=last)
+    assert caught.value.__cause__ is complaint
+    assert (first.count, last.count) == (0, 0)
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_values_come_back_by_name(tmp_path, suffix):
     path = tmp_path / f"run{suffix}"

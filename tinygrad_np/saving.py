@@ -7,6 +7,7 @@ all its other bytes.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import json
@@ -15,6 +16,7 @@ import re
 import struct
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -226,17 +228,20 @@ def load_checkpoint(path: str | os.PathLike[str], /, *, partial: bool = False, *
     own = {name: _as_tree(part) for name, part in parts.items()}
     kinds = {name: outline["kind"] for name, outline in saved.items()}
     _check_parts(where, kinds, {name: kind for name, (kind, _) in own.items()}, partial)
+    before = copy.deepcopy({name: tree for name, (_, tree) in own.items()})  # not all state_dict() return copies
     states = {name: _filled(outline["tree"], f"parts.{name}", arrays) for name, outline in saved.items()}
-    problems = []
+    problems: dict[str, Exception] = {}
     for name, part in parts.items():
         try:
             _put_back(part, states[name])
-        except (TypeError, ValueError, KeyError) as error:
-            problems.append(f"{name}: {error}")
+        except Exception as error:  # which one is up to the part: those of PyTorch raise RuntimeError
+            problems[name] = error
     if problems:
         for name, part in parts.items():
-            _put_back(part, own[name][1])
-        raise CheckpointError(f"{where}: {'; '.join(problems)}")
+            with suppress(Exception):  # one that has failed may do so again, and the others are to be as they were
+                _put_back(part, before[name])
+        reasons = "; ".join(f"{name}: {error}" for name, error in problems.items())
+        raise CheckpointError(f"{where}: {reasons}") from next(iter(problems.values()))
     return {name: _as_value(states[name]) for name, kind in kinds.items() if kind == "value"}
 
 
