@@ -150,14 +150,14 @@ def test_a_step_allocates_nothing(make, dtype):
 
 @every
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_every_array_has_its_parameters_dtype(make, dtype):
+def test_every_array_has_its_parameters_dtype_or_float32_for_float16(make, dtype):
     w = leaf([1.0, 2.0], dtype)
     optimiser = make([w], 0.1)
     w.grad = np.array([1.0, -1.0], dtype)
     optimiser.step()
     assert w.dtype == dtype
     kept = leaves(list(vars(optimiser).values()))
-    assert {a.dtype for a in kept if isinstance(a, np.ndarray) and a.ndim} == {np.dtype(dtype)}
+    assert {a.dtype for a in kept if isinstance(a, np.ndarray) and a.ndim} == {np.promote_types(dtype, np.float32)}
 
 
 @every
@@ -166,6 +166,27 @@ def test_float32_takes_the_steps_of_float64_up_to_rounding(make):
     for w in (narrow, wide):
         minimise(make([w], 0.01), w, lambda w: np.sum(w * w), 20)
     np.testing.assert_allclose(narrow.data, wide.data, rtol=1e-5)
+
+
+@pytest.mark.parametrize("make", [m for name, m in MAKERS.items() if "SGD" not in name])
+@pytest.mark.parametrize("size", [1e-4, 20, 300, 2e4])
+def test_float16_takes_the_steps_of_float64_whatever_the_size_of_the_gradient(make, size):
+    narrow, wide = leaf([0.0], np.float16), leaf([0.0])
+    gradients = np.random.default_rng(0).uniform(0.5, 1.5, (200, 1)).astype(np.float16) * np.float16(size)
+    for w in (narrow, wide):
+        optimiser = make([w], 0.125)
+        for gradient in gradients:
+            w.grad = gradient.astype(w.dtype)
+            optimiser.step()
+    np.testing.assert_allclose(narrow.data, wide.data, rtol=0.05)
+
+
+@every
+def test_a_gradient_of_zero_moves_nothing_in_float16(make):
+    w = leaf([0.0], np.float16)
+    w.grad = np.zeros(1, np.float16)
+    make([w], 0.1).step()
+    assert w.data == 0
 
 
 @every

@@ -74,7 +74,7 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay)
         self._scalar = np.zeros(())
-        self._floors, self._decays = (tuple(np.zeros((), p.dtype) for p in self.parameters) for _ in range(2))
+        self._floors, self._decays = (tuple(np.zeros_like(rate) for rate in self._rates) for _ in range(2))
 
     @classmethod
     def _checked(cls, options: dict[str, Any]) -> dict[str, Any]:

@@ -102,7 +102,8 @@ class Optimizer(ABC):
     """Base class: checks the parameters, and hands each with its gradient to `_update`.
 
     A step is a straight list of NumPy calls into arrays that were made beforehand. Whatever changes from step to step,
-    the learning rate included, is in an array, never in a Python number: so a step can be captured and replayed.
+    the learning rate included, is in an array, never in a Python number: so a step can be captured and replayed. It is
+    computed, and its state is kept, in the dtype of each parameter, but for those of float16 in float32.
 
     Parameters
     ----------
@@ -147,16 +148,19 @@ class Optimizer(ABC):
                     f"{type(self).__name__}: parameter {position} is {parameter.dtype}, and only real ones have a g**2 "
                     "to average: keep the real and the imaginary part as two parameters"
                 )
+        # In float16 the square of 256 is infinite, and that of 0.0001 is zero.
+        self._narrow = tuple(p.dtype.type is np.float16 for p in self.parameters)
+        wide = [p.data.astype(np.float32) if self._narrow[i] else p.data for i, p in enumerate(self.parameters)]
         # Tuples, of which a compiled step need not ask each time whether they are as they were.
         self._lrs = tuple(group.rate for group, _ in grouped)
         self._options = tuple(group.options for group, _ in grouped)
         self._state = tuple(
-            {name: aligned(array) for name, array in self._fresh(parameter.data, group.options).items()}
-            for group, parameter in grouped
+            {name: aligned(array) for name, array in self._fresh(like, group.options).items()}
+            for (group, _), like in zip(grouped, wide, strict=True)
         )
-        self._scratch = tuple(zip(*(_shared_scratch(self.parameters) for _ in range(2)), strict=True))
-        # An array, unlike a Python number, widens the dtype of what it multiplies: it must be in the parameter's own.
-        kinds = [(id(group), parameter.dtype) for group, parameter in grouped]
+        self._scratch = tuple(zip(*(_shared_scratch(wide) for _ in range(2)), strict=True))
+        # An array, unlike a Python number, widens the dtype of what it multiplies: it must be in that of the step.
+        kinds = [(id(group), like.dtype) for (group, _), like in zip(grouped, wide, strict=True)]
         shared = {kind: (np.zeros((), kind[1]), group.rate) for kind, (group, _) in zip(kinds, grouped, strict=True)}
         self._rates = tuple(shared[kind][0] for kind in kinds)
         self._shared_rates = tuple(shared.values())
@@ -193,6 +197,8 @@ class Optimizer(ABC):
             leaf: Any = parameter._node
             gradient = gradient_of(leaf)
             if gradient is not None:
+                if this._narrow[i]:
+                    gradient = gradient.astype(np.float32)
                 update(i, live(parameter._value), gradient)
                 mark_updated(leaf)
 
@@ -250,7 +256,10 @@ class Optimizer(ABC):
 
     @classmethod
     def _fresh(cls, parameter: NDArray[Any], options: dict[str, Any]) -> dict[str, NDArray[Any]]:
-        """The arrays that a parameter's updates keep from step to step, by name, as they start."""
+        """The arrays that a parameter's updates keep from step to step, by name, as they start.
+
+        The parameter is given in the dtype that its steps are computed in.
+        """
         return {}
 
     @abstractmethod
@@ -258,7 +267,8 @@ class Optimizer(ABC):
         """Change the array of parameter i in place; neither keep nor change the gradient.
 
         ``self._state[i]``, ``self._options[i]`` and ``self._lrs[i]`` are what belongs to it; ``self._rates[i]`` is the
-        learning rate in its dtype, or what is written there; ``self._scratch[i]`` are two arrays like it to compute in.
+        learning rate, or what is written there; ``self._scratch[i]`` are two arrays of its shape to compute in. These
+        and the gradient have its dtype or, if that is float16, are float32.
         """
 
     def _pulled(self, i: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> NDArray[Any]:
@@ -333,10 +343,10 @@ def _leaves(owner: str, parameters: Any) -> list[Tensor]:
     return found
 
 
-def _shared_scratch(parameters: list[Tensor]) -> list[NDArray[Any]]:
-    """Arrays of each parameter's shape and dtype to compute in. They share memory: one is in use at a time."""
+def _shared_scratch(alike: list[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Arrays of the shapes and dtypes of others to compute in. They share memory: one is in use at a time."""
     sizes: dict[np.dtype[Any], int] = {}
-    for parameter in parameters:
-        sizes[parameter.dtype] = max(sizes.get(parameter.dtype, 0), parameter.size)
+    for array in alike:
+        sizes[array.dtype] = max(sizes.get(array.dtype, 0), array.size)
     buffers = {dtype: aligned_bytes(size * dtype.itemsize).view(dtype) for dtype, size in sizes.items()}
-    return [buffers[parameter.dtype][: parameter.size].reshape(parameter.shape) for parameter in parameters]
+    return [buffers[array.dtype][: array.size].reshape(array.shape) for array in alike]
