@@ -136,6 +136,13 @@ def test_the_gradient_of_the_absolute_error_is_0_where_there_is_none():
     np.testing.assert_array_equal(x.grad, [-1, 0, 1])
 
 
+def test_the_huber_loss_is_a_parabola_where_there_is_no_error_too():
+    hessian = tg.hessian(lambda p: nn.huber_loss(p, np.zeros(3), delta=2.0, reduction="sum"))
+    np.testing.assert_array_equal(hessian(np.zeros(3)), np.eye(3))
+    np.testing.assert_array_equal(hessian(np.array([-0.5, 0.0, 3.0])), np.diag([1, 1, 0]))
+    assert tg.grad(lambda p: nn.huber_loss(p, 0.0))(3j) == 1j
+
+
 @pytest.mark.parametrize("loss", [nn.mse_loss, nn.mae_loss, nn.huber_loss, nn.binary_cross_entropy])
 def test_an_empty_batch_has_loss_0(loss):
     assert loss(np.ones((0, 3)), np.ones((0, 3))) == 0

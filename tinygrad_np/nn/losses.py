@@ -113,8 +113,9 @@ def huber_loss(prediction: Any, target: Any, delta: float = 1.0, *, reduction: s
     if not checked("huber_loss", "delta", delta):
         raise ShapeError(f"huber_loss: delta must be above zero, not {delta!r}")
     prediction, target = alike("huber_loss", "prediction", prediction, "target", target)
-    error = np.abs(prediction - target)
-    near = np.minimum(error, delta)
+    error = prediction - target
+    error = np.abs(error) if error.dtype.kind == "c" else error  # not of real ones: its second derivative at 0 is 0
+    near = np.clip(error, -delta, delta)
     return _reduced("huber_loss", near * (error - near / 2), reduction)
 
 
