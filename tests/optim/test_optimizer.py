@@ -404,15 +404,21 @@ def test_equal_gradients_have_no_negative_variance():
 # ------------------------------------------------------------------------------------------------------------- groups
 
 
+def test_which_parameters_there_are_is_settled_when_the_optimiser_is_made():
+    optimiser = optim.SGD([leaf([1.0])], lr=0.1)
+    for settled in (optimiser.param_groups, optimiser.param_groups[0]["params"], optimiser.parameters):
+        assert not hasattr(settled, "append")
+
+
 def test_a_group_takes_the_options_that_it_does_not_have_from_the_optimiser():
     first, second = leaf([1.0]), leaf([1.0, 2.0])
     optimiser = optim.SGD([{"params": iter([first]), "lr": 0.5}, {"params": [second], "momentum": 0.25}], lr=0.1)
     assert [dict(group) for group in optimiser.param_groups] == [
-        {"params": [first], "lr": 0.5, "momentum": 0.0, "weight_decay": 0.0, "nesterov": False},
-        {"params": [second], "lr": 0.1, "momentum": 0.25, "weight_decay": 0.0, "nesterov": False},
+        {"params": (first,), "lr": 0.5, "momentum": 0.0, "weight_decay": 0.0, "nesterov": False},
+        {"params": (second,), "lr": 0.1, "momentum": 0.25, "weight_decay": 0.0, "nesterov": False},
     ]
     assert [len(group) for group in optimiser.param_groups] == [5, 5]
-    assert optimiser.parameters == [first, second]
+    assert optimiser.parameters == (first, second)
 
 
 @every

@@ -41,7 +41,7 @@ class Group(Mapping[str, Any]):
     )
     """
 
-    def __init__(self, kind: type[Optimizer], parameters: list[Tensor], options: dict[str, Any]) -> None:
+    def __init__(self, kind: type[Optimizer], parameters: tuple[Tensor, ...], options: dict[str, Any]) -> None:
         self.parameters = parameters
         self.rate = np.zeros(())
         """The learning rate, in an array so that a compiled step sees it change."""
@@ -117,10 +117,10 @@ class Optimizer(ABC):
 
     Attributes
     ----------
-    parameters : list of Tensor
+    parameters : tuple of Tensor
         Those of all groups.
-    param_groups : list of Group
-        One, if the parameters were not given in groups.
+    param_groups : tuple of Group
+        One, if the parameters were not given in groups. To train others, make an optimiser of all of them.
 
     Raises
     ------
@@ -139,7 +139,7 @@ class Optimizer(ABC):
     def __init__(self, parameters: Parameters, lr: float, **options: Any) -> None:
         self.param_groups = _grouped(type(self), parameters, {"lr": lr, **options})
         grouped = [(group, parameter) for group in self.param_groups for parameter in group.parameters]
-        self.parameters = [parameter for _, parameter in grouped]
+        self.parameters = tuple(parameter for _, parameter in grouped)
         if len({id(parameter) for parameter in self.parameters}) != len(self.parameters):
             raise ShapeError(f"{type(self).__name__}: a parameter is there twice, and would be updated twice a step")
         for position, parameter in enumerate(self.parameters):
@@ -304,15 +304,15 @@ def checked_pair(owner: str, name: str, value: tuple[float, float]) -> tuple[flo
     return checked(owner, f"{name}[0]", first, below=1), checked(owner, f"{name}[1]", second, below=1)
 
 
-def _grouped(kind: type[Optimizer], parameters: Parameters, options: dict[str, Any]) -> list[Group]:
+def _grouped(kind: type[Optimizer], parameters: Parameters, options: dict[str, Any]) -> tuple[Group, ...]:
     owner = kind.__name__
     if isinstance(parameters, Tensor | Mapping):
         what = f"one tensor of shape {parameters.shape}: write [t]" if isinstance(parameters, Tensor) else "one dict"
         raise DtypeError(f"{owner}: parameters must be a list of tensors, or of dicts, not {what}")
     given = list(parameters)
     if not given or not isinstance(given[0], Mapping):
-        return [Group(kind, _leaves(owner, given), options)]
-    return [_group(kind, i, group, options) for i, group in enumerate(given)]
+        return (Group(kind, _leaves(owner, given), options),)
+    return tuple(_group(kind, i, group, options) for i, group in enumerate(given))
 
 
 def _group(kind: type[Optimizer], i: int, given: Any, options: dict[str, Any]) -> Group:
@@ -327,8 +327,8 @@ def _group(kind: type[Optimizer], i: int, given: Any, options: dict[str, Any]) -
     return Group(kind, _leaves(owner, given["params"]), {**options, **own})
 
 
-def _leaves(owner: str, parameters: Any) -> list[Tensor]:
-    found = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+def _leaves(owner: str, parameters: Any) -> tuple[Tensor, ...]:
+    found = (parameters,) if isinstance(parameters, Tensor) else tuple(parameters)
     if not found:
         raise ShapeError(f"{owner}: there are no parameters to optimise; pass model.parameters(), or a list of leaves")
     for position, parameter in enumerate(found):
