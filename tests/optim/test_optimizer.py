@@ -314,6 +314,7 @@ def test_it_prints_its_options():
         (lambda: [tg.tensor([1.0])], ValueError, r"parameter 0 of shape \(1,\) does not require a gradient: make it"),
         (lambda: [leaf([1.0]), leaf([1.0]) * 2], ValueError, r"parameter 1 of shape \(1,\) is a result, not a leaf"),
         (lambda: [leaf([1.0])] * 2, ValueError, "a parameter is there twice"),
+        (lambda: nn.Dense(2, 2), TypeError, r"list of tensors, not a Dense: pass model\.parameters\(\)"),
         (lambda: nn.Dense(2, 2).named_parameters(), TypeError, "parameter 0 is a tuple, not a tensor"),
     ],
 )
@@ -492,6 +493,7 @@ def test_groups_are_printed_one_a_line():
         ([{"params": [leaf([1.0])], "speed": 1}], ValueError, "SGD, group 0: no option is called speed; a group has"),
         ([{"params": []}], ValueError, "SGD, group 0: there are no parameters"),
         ([{"params": [leaf([1.0])]}, leaf([1.0])], TypeError, "SGD, group 1: a group must be a dict .* not a Tensor"),
+        ([{"params": nn.Dense(2, 2)}], TypeError, "SGD, group 0: parameters must be .*, not a Dense: pass model"),
         ([leaf([1.0]), {"params": [leaf([1.0])]}], TypeError, "SGD: parameter 1 is a dict, not a tensor"),
         ({"params": [leaf([1.0])]}, TypeError, "SGD: parameters must be a list of tensors, or of dicts, not one dict"),
         ([{"params": [SHARED]}, {"params": [SHARED]}], ValueError, "SGD: a parameter is there twice"),

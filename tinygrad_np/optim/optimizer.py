@@ -309,7 +309,7 @@ def _grouped(kind: type[Optimizer], parameters: Parameters, options: dict[str, A
     if isinstance(parameters, Tensor | Mapping):
         what = f"one tensor of shape {parameters.shape}: write [t]" if isinstance(parameters, Tensor) else "one dict"
         raise DtypeError(f"{owner}: parameters must be a list of tensors, or of dicts, not {what}")
-    given = list(parameters)
+    given = _listed(owner, parameters)
     if not given or not isinstance(given[0], Mapping):
         return (Group(kind, _leaves(owner, given), options),)
     return tuple(_group(kind, i, group, options) for i, group in enumerate(given))
@@ -327,8 +327,15 @@ def _group(kind: type[Optimizer], i: int, given: Any, options: dict[str, Any]) -
     return Group(kind, _leaves(owner, given["params"]), {**options, **own})
 
 
+def _listed(owner: str, parameters: Any) -> list[Any]:
+    if not isinstance(parameters, Iterable):
+        kind = type(parameters).__name__
+        raise DtypeError(f"{owner}: parameters must be a list of tensors, not a {kind}: pass model.parameters()")
+    return list(parameters)
+
+
 def _leaves(owner: str, parameters: Any) -> tuple[Tensor, ...]:
-    found = (parameters,) if isinstance(parameters, Tensor) else tuple(parameters)
+    found = (parameters,) if isinstance(parameters, Tensor) else tuple(_listed(owner, parameters))
     if not found:
         raise ShapeError(f"{owner}: there are no parameters to optimise; pass model.parameters(), or a list of leaves")
     for position, parameter in enumerate(found):
