@@ -5,6 +5,7 @@ import decimal
 import fractions
 import inspect
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -252,6 +253,19 @@ def test_somebody_elses_exception_is_left_as_it_is() -> None:
     tg.defvjp(failing, tg.zero)
     with pytest.raises(OwnError, match=r"^as it is$"):
         failing(M)
+
+
+@pytest.mark.usefixtures("scratch_table")
+@pytest.mark.parametrize("error", [ValueError("no root. Try a bracket."), TypeError("no root"), IndexError("no root")])
+def test_an_error_in_somebody_elses_function_comes_without_advice_of_ours(error: Exception) -> None:
+    @tg.primitive(name="root")
+    def failing(x: Any) -> Any:
+        raise error
+
+    tg.defvjp(failing, tg.zero)
+    with pytest.raises(type(error), match=rf"root\({F}\): {re.escape(str(error))}$") as caught:
+        failing(M)
+    assert caught.value.__cause__ is error
 
 
 def test_numpys_own_error_is_the_cause() -> None:

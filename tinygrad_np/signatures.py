@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -179,7 +180,8 @@ def _position_of_out(function: Callable[..., Any]) -> int | None:
 def explained(error: Exception, name: str, values: Sequence[Any], static: dict[str, Any]) -> Exception:
     """The same error as NumPy's, saying also which call it was: operation, shapes and dtypes.
 
-    Somebody's own exception already says what it means, and is raised again as it is.
+    Somebody's own exception already says what it means, and is raised again as it is. What was raised in the body of
+    somebody's own function may be about anything, so that there is no advice.
     """
     if type(error).__module__.split(".")[0] not in ("builtins", "numpy") or isinstance(error, np.linalg.LinAlgError):
         raise error
@@ -196,7 +198,15 @@ def explained(error: Exception, name: str, values: Sequence[Any], static: dict[s
     message = str(error)
     if message.startswith(f"{name}: "):  # raised here on purpose, and says what to do
         return kind(f"{described_call(name, values, static)}{message.removeprefix(name)}")
+    if _raised_in(error) not in ("numpy", "tinygrad_np"):
+        return kind(f"{described_call(name, values, static)}: {message}")
     return kind(f"{described_call(name, values, static)}: {message.rstrip(' .')}. {_ADVICE[kind]}")
+
+
+def _raised_in(error: Exception) -> str:
+    """The package whose Python code raised an error, or made the call to C that did."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return str(frames[-1].f_globals.get("__name__", "")).split(".")[0] if frames else "tinygrad_np"
 
 
 _ADVICE = {
