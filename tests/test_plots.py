@@ -50,6 +50,17 @@ def test_curves_after_one_epoch_are_a_point_at_one():
     assert axes.lines[0].get_marker() == "o"
 
 
+@pytest.mark.parametrize(
+    ("losses", "from_zero"), [([3, 2], True), ([3, np.nan, 2], True), ([-3, -5], False), ([1, -1], False)]
+)
+def test_losses_are_shown_from_zero_unless_some_are_negative(losses, from_zero):
+    (axes,) = training_curves({"train_loss": losses}).axes
+    bottom, top = axes.get_ylim()
+    assert (bottom == 0) == from_zero
+    assert bottom <= np.nanmin(losses)
+    assert top >= np.nanmax(losses)
+
+
 def test_accuracy_is_shown_in_percent():
     (axes,) = training_curves({"validation_accuracy": [0.5, 0.9]}).axes
     axes.figure.draw_without_rendering()

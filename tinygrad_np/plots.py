@@ -330,7 +330,8 @@ def _draw_panel(axes: Axes, quantity: str, series: Mapping[str, Sequence[float]]
         axes.yaxis.set_major_formatter(ticker.PercentFormatter(xmax=1))
         axes.legend(loc="lower right", frameon=False)
     else:
-        axes.set_ylim(bottom=0)
+        if not any(value < 0 for values in series.values() for value in values):
+            axes.set_ylim(bottom=0)
         axes.legend(loc="upper right", frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
