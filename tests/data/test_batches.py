@@ -62,7 +62,8 @@ def test_dtypes_and_trailing_shapes_are_kept():
         ((np.zeros((0, 3)),), {"size": 1}, ValueError, r"at least one row each; got shapes \[\(0, 3\)\]"),
         ((np.float64(1),), {"size": 1}, ValueError, r"at least one row each; got shapes \[\(\)\]"),
         ((np.ones(3), np.ones((2, 5))), {"size": 1}, ValueError, r"same length; got shapes \[\(3,\), \(2, 5\)\]"),
-        ((np.ones(3),), {"size": 0}, ValueError, "size must be at least 1; got 0"),
+        ((np.ones(3),), {"size": 0}, ValueError, "batches: size must be at least 1, not 0"),
+        ((np.ones(3),), {"size": 2.5}, TypeError, r"batches: size must be an integer, not 2\.5"),
         ((np.ones(3),), {"size": 1, "rng": 0}, TypeError, "rng must be a generator, .*; got 0"),
     ],
 )

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tinygrad_np.arguments import checked_integer
+
 __all__ = ["Loader", "Transform", "batches"]
 
 Transform = Callable[[NDArray[Any], np.random.Generator], NDArray[Any]]
@@ -42,7 +44,7 @@ def batches(
         If there is no array or no row, if the lengths differ, or if `size` is less than one or would leave
         no batch at all.
     TypeError
-        If `rng` is not a generator: a seed would give every epoch the same order.
+        If `size` is no integer; if `rng` is not a generator: a seed would give every epoch the same order.
 
     Examples
     --------
@@ -55,6 +57,7 @@ def batches(
     [4] [16]
     """
     columns = checked_columns("batches", arrays)
+    size = checked_integer("batches", "size", size)
     stop = _checked_stop("batches", len(columns[0]), "size", size, drop_last)
     if rng is not None and not isinstance(rng, np.random.Generator):
         raise TypeError(f"batches: rng must be a generator, as from np.random.default_rng(seed); got {rng!r}")
@@ -100,7 +103,7 @@ class Loader:
         If there is no array or no row, if the lengths differ, or if `batch_size` is less than one, or larger than
         the data with `drop_last`; if the seed is negative.
     TypeError
-        If the seed is no integer, or a transform cannot be called.
+        If the seed or `batch_size` is no integer, or a transform cannot be called.
 
     Examples
     --------
@@ -128,9 +131,9 @@ class Loader:
         transform: Transform | Sequence[Transform] = (),
     ) -> None:
         self.columns = checked_columns("Loader", arrays)
-        self.batch_size = batch_size
+        self.batch_size = checked_integer("Loader", "batch_size", batch_size)
         self.shuffle = shuffle
-        self._stop = _checked_stop("Loader", len(self.columns[0]), "batch_size", batch_size, drop_last)
+        self._stop = _checked_stop("Loader", len(self.columns[0]), "batch_size", self.batch_size, drop_last)
         self.transforms = [transform] if callable(transform) else list(transform)
         for step in self.transforms:
             if not callable(step):
@@ -210,8 +213,6 @@ def checked_columns(caller: str, arrays: Sequence[ArrayLike]) -> list[NDArray[An
 
 def _checked_stop(caller: str, rows: int, name: str, size: int, drop_last: bool) -> int:
     """How many rows are gone through."""
-    if size < 1:
-        raise ValueError(f"{caller}: {name} must be at least 1; got {size}")
     if drop_last and size > rows:
         raise ValueError(f"{caller}: drop_last with {name} {size} leaves nothing of {rows} rows")
     return rows - rows % size if drop_last else rows
