@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -42,7 +45,7 @@ def test_labels_that_do_not_exist_are_an_error(labels, classes, error, complaint
 @given(rows=st.integers(2, 50), share=st.floats(0.01, 0.99), seed=st.integers(0, 5))
 def test_a_split_has_each_row_once_and_keeps_rows_together(rows, share, seed):
     x = np.arange(rows)
-    count = int(np.ceil(rows * share))
+    count = math.ceil(rows * Fraction(str(share)))
     if count == rows:
         with pytest.raises(ValueError, match="leaves a part with none"):
             train_test_split(x, test_size=share, seed=seed)
@@ -53,6 +56,27 @@ def test_a_split_has_each_row_once_and_keeps_rows_together(rows, share, seed):
     np.testing.assert_array_equal(x_train, -y_train)
     np.testing.assert_array_equal(x_test, -y_test)
     np.testing.assert_array_equal(x_test, train_test_split(x, test_size=count, seed=seed)[1])
+
+
+@pytest.mark.parametrize(
+    ("rows", "share", "count"),
+    [
+        (100, 0.07, 7),
+        (10, 0.21, 3),
+        (10, np.float32(0.2), 2),
+        (10, np.float16(0.2), 2),
+        (10, np.array(0.2), 2),
+        (10, np.int32(4), 4),
+    ],
+)
+def test_a_share_is_taken_as_it_is_written(rows, share, count):
+    assert len(train_test_split(np.arange(rows), test_size=share)[1]) == count
+
+
+@pytest.mark.parametrize("test_size", ["half", None, math.nan, [0.5]])
+def test_what_is_no_size_is_an_error(test_size):
+    with pytest.raises(TypeError, match="train_test_split: test_size must be a share or a number of rows, not "):
+        train_test_split(np.arange(3), test_size=test_size)
 
 
 def test_another_seed_is_another_split():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -82,7 +85,7 @@ def train_test_split(*arrays: ArrayLike, test_size: float | int = 0.25, seed: in
     ValueError
         If there is no array or no row, if the lengths differ, or if a part would be empty.
     TypeError
-        If the seed is no integer.
+        If the seed is no integer, or `test_size` no number.
 
     Examples
     --------
@@ -94,9 +97,20 @@ def train_test_split(*arrays: ArrayLike, test_size: float | int = 0.25, seed: in
     """
     columns = checked_columns("train_test_split", arrays)
     rows = len(columns[0])
-    count = int(np.ceil(rows * test_size)) if isinstance(test_size, float) else int(test_size)
+    count = _share(rows, test_size)
     if not 0 < count < rows:
         raise ValueError(f"train_test_split: test_size {test_size} of {rows} rows leaves a part with none")
     order = np.random.default_rng(checked_seed("train_test_split", seed)).permutation(rows)
     train, test = order[: rows - count], order[rows - count :]
     return [column.take(part, axis=0) for column in columns for part in (train, test)]
+
+
+def _share(rows: int, size: float | int) -> int:
+    """How many rows a share is, rounded up; a number of rows is one already."""
+    if isinstance(size, Integral):
+        return int(size)
+    try:
+        # As it is written: 0.07 of 100 is 7, though the nearest float is a little more than 0.07.
+        return math.ceil(rows * Fraction(str(size)))
+    except ValueError:
+        raise TypeError(f"train_test_split: test_size must be a share or a number of rows, not {size!r}") from None
