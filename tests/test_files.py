@@ -60,6 +60,19 @@ def test_others_may_read_what_they_could_have_read(tmp_path):
     assert len(modes) == 1
 
 
+@pytest.mark.skipif(os.name != "posix", reason="a matter of POSIX permissions")
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664])
+def test_the_new_file_is_for_whom_the_old_one_was(tmp_path, mode):
+    path = tmp_path / "file"
+    path.touch()
+    path.chmod(mode)
+    with atomic_write(path) as file:
+        (part,) = tmp_path.glob(".*.part")
+        assert stat.S_IMODE(part.stat().st_mode) == mode
+        file.write(b"new")
+    assert (stat.S_IMODE(path.stat().st_mode), path.read_bytes()) == (mode, b"new")
+
+
 @pytest.mark.skipif(os.name != "posix", reason="links need a privilege on Windows")
 def test_a_link_keeps_pointing_where_it_did(tmp_path):
     (tmp_path / "target").write_bytes(b"old")

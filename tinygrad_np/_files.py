@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
     Until then the content lies under a temporary name in the same folder, so a reader sees the old file or
     the new one, never half of one. If the block raises, `path` stays as it was and nothing is left behind.
+    Who may read and write the old file may do so with the new one.
 
     Raises
     ------
@@ -54,6 +56,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     temporary = target.parent / f".{secrets.token_hex(8)}.part"
     try:
         with open(temporary, "xb") as file:
+            if target.exists():
+                shutil.copymode(target, temporary)
             yield file
             file.flush()
             os.fsync(file.fileno())
