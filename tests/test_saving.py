@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import tinygrad_np as tg
 from tinygrad_np.saving import SavedFileError, load, save
 
 KEYS = st.text(st.characters(exclude_categories=["C", "Z"], exclude_characters="\\"), min_size=1, max_size=20)
@@ -75,6 +76,7 @@ def test_the_name_is_used_as_spelled(tmp_path):
     [
         ({"w": np.array([None])}, TypeError, r"state\['w'\] has dtype object, which only pickle could store"),
         ({"w": np.zeros(2, [("a", object)])}, TypeError, r"state\['w'\] has dtype .*only pickle"),
+        ({"w": tg.nn.Dense(2, 1).weight}, TypeError, r"w'\] is a Tensor, .* use t\.data, or model\.state_dict\(\)"),
         ({"w": [1.0, 2.0]}, TypeError, r"state\['w'\] is a list, not an ndarray; use np.asarray"),
         ({"w": {"nested": np.ones(1)}}, TypeError, r"state\['w'\] is a dict, not an ndarray"),
         ({3: np.ones(1)}, TypeError, "the key 3 is a int; keys must be strings"),

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from tinygrad_np._extras import need
 from tinygrad_np._files import atomic_write
+from tinygrad_np.core import Tensor
 from tinygrad_np.state import flattened
 
 __all__ = ["CheckpointError", "SavedFileError", "load", "load_checkpoint", "save", "save_checkpoint"]
@@ -323,7 +324,8 @@ def _check(key: object, array: object) -> None:
     if not key or not key.isprintable() or "\\" in key:  # zip files cut or change such names
         raise ValueError(f"save: the key {key!r} cannot be kept; use printable characters other than '\\'")
     if not isinstance(array, np.ndarray):
-        raise TypeError(f"save: state[{key!r}] is a {type(array).__name__}, not an ndarray; use np.asarray")
+        advice = "t.data, or model.state_dict() for all of a model" if isinstance(array, Tensor) else "np.asarray"
+        raise TypeError(f"save: state[{key!r}] is a {type(array).__name__}, not an ndarray; use {advice}")
     if array.dtype.hasobject:
         raise TypeError(
             f"save: state[{key!r}] has dtype {array.dtype}, which only pickle could store, and "
