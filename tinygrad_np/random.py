@@ -36,7 +36,8 @@ def generator() -> np.random.Generator:
 def manual_seed(seed: int) -> None:
     """Make all that the library draws from here on repeatable.
 
-    The generator is reseeded in place, as ``np.random.default_rng(seed)`` starts.
+    The generator is reseeded in place: it draws what ``np.random.default_rng(seed)`` would. What is spawned from it
+    does not follow the seed, which is no part of its state: spawn from ``np.random.default_rng(seed)`` itself.
 
     Parameters
     ----------
