@@ -23,7 +23,7 @@ from tinygrad_np.core import Differentiable, Tensor, apply, converted, getitem, 
 from tinygrad_np.fused import passed
 from tinygrad_np.rules.elementwise import imag, real, select
 from tinygrad_np.rules.handlers import Composite, Constant, Query
-from tinygrad_np.rules.indexing import scattered
+from tinygrad_np.rules.indexing import NO_ARRAY, scattered
 from tinygrad_np.rules.movement import overlapped, windows
 from tinygrad_np.rules.products import contraction
 from tinygrad_np.rules.shapes import joined, reshaped
@@ -350,7 +350,7 @@ def _joined(function: Rule, *arrays: Any, axis: int) -> Any:
 def _behind(index: Any) -> tuple[tuple[Any, ...], int]:
     """An index into one array as an index into the stack, and the axis of the result that is then the batch."""
     parts = index if isinstance(index, tuple) else (index,)
-    places = [i for i, part in enumerate(parts) if isinstance(part, np.ndarray | np.generic | list | int)]
+    places = [i for i, part in enumerate(parts) if not isinstance(part, NO_ARRAY)]
     arrays = [np.asarray(parts[i]) for i in places]
     if all(a.ndim == 0 and a.dtype.kind in "iu" for a in arrays) or places == [*range(places[0], places[-1] + 1)]:
         return (slice(None), *parts), 0

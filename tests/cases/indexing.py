@@ -1,5 +1,6 @@
 """Cases of ``rules/indexing.py``."""
 
+import array
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,9 @@ CASES = [
     read(A(2, 3, 2), (slice(None), [2, 2], None, [1, 1])),
     read(A(3, 2), ([1, 1], Ellipsis)),
     read(A(3), np.array([1, 1], np.uint8)),
+    read(A(2, 3), ((1, 1, 0), slice(None))),
+    read(A(3), ((1, 1),)),
+    read(A(3), array.array("l", [1, 1])),
     read(A(0, 3), (slice(None), [1, 1])),
     # and masks
     read(A(2, 3), MASK, complex=True),
@@ -90,6 +94,7 @@ CASES = [
     write(A(4), REPEATED, A(4), complex=True, third=True),
     write(A(4), REPEATED, A()),
     write(A(2, 3), (REPEATED, slice(None)), A(4, 3)),
+    write(A(2, 3), ((1, 1), slice(None)), A(2, 3)),
     write(A(2, 3), (REPEATED, slice(1)), A(4, 1)),
     write(A(2, 3), ([0, 0, 1], [2, -1, 1]), A(3)),
     write(A(2, 3), (slice(None), [1, 1]), A(2)),

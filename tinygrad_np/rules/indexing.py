@@ -19,10 +19,15 @@ from tinygrad_np.standins import as_array
 from tinygrad_np.trees import leaves
 
 
+NO_ARRAY = (slice, type(None), type(Ellipsis))
+"""The parts of an index that NumPy does not take as arrays, as it does lists, tuples and numbers."""
+
+
 def reads_twice(index: Any) -> bool:
     """Whether an index may read an element more than once: only integer arrays can."""
     parts = index if isinstance(index, tuple) else (index,)
-    return any(isinstance(part, np.ndarray | list) and np.asarray(part).dtype.kind in "iu" for part in parts)
+    one_at_most = (*NO_ARRAY, int, np.generic)
+    return any(not isinstance(part, one_at_most) and np.asarray(part).dtype.kind in "iu" for part in parts)
 
 
 def reads_outside(index: Any, length: int) -> bool:
