@@ -172,6 +172,12 @@ def test_hypot_with_one_zero() -> None:
     np.testing.assert_allclose(second, [[[1 / 2, 0], [0, 0]], [[0, 0], [0, 1 / 3]]])
 
 
+@pytest.mark.parametrize("size", [1e-170, 1e200])
+def test_arctan2_of_numbers_whose_squares_are_out_of_range(size: float) -> None:
+    _, first, _ = derivatives(np.arctan2, np.array(size), np.array(size))
+    np.testing.assert_allclose(first, [0.5 / size, -0.5 / size], rtol=1e-12)
+
+
 def test_arctan2_at_0_has_gradient_0() -> None:
     value, first, second = derivatives(np.arctan2, np.zeros(2), np.zeros(2))
     np.testing.assert_array_equal([value, *first, *np.concatenate(second)], 0)

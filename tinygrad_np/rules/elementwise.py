@@ -68,12 +68,13 @@ def _lowered(p: Any) -> Any:
     return np.where(p == 0, 1, p - 1)
 
 
-def _log_base(x: Any, p: Any) -> Any:
-    """``log(x)``, but 0 where the base is 0 and the exponent positive: ``0**p`` does not change with p there."""
-    if isinstance(x, int | float | complex):
-        # a Python number, so that it does not widen the gradient's dtype
-        return np.where(np.equal(x, 0) & (np.real(p) > 0), 0.0, np.log(x).item()) if x == 0 else np.log(x).item()
-    return np.log(np.where((x == 0) & (np.real(p) > 0), 1, x))
+def _log_base(x: Any, p: Any, dtype: np.dtype[Any]) -> Any:
+    """``log(x)``, but 0 where the base is 0 and the exponent positive: ``0**p`` does not change with p there.
+
+    In the dtype of the power: that of a small integer is in float16, and that of a negative number may be complex.
+    """
+    x = dtype.type(x) if isinstance(x, int | float | complex) else x
+    return np.log(np.where((x == 0) & (np.real(p) > 0), 1, x), dtype=dtype)
 
 
 def _power_by_base(g: Any, _y: Any, x: Any, p: Any) -> Any:
@@ -81,7 +82,7 @@ def _power_by_base(g: Any, _y: Any, x: Any, p: Any) -> Any:
 
 
 def _power_by_exponent(g: Any, y: Any, x: Any, p: Any) -> Any:
-    return g * (y * _log_base(x, p)).conjugate()
+    return g * (y * _log_base(x, p, y.dtype)).conjugate()
 
 
 defvjp(np.power, _power_by_base, _power_by_exponent, has_pole=True)
@@ -138,10 +139,19 @@ for _to_degrees in (np.degrees, np.rad2deg):
 for _to_radians in (np.radians, np.deg2rad):
     defvjp(_to_radians, lambda g, _y, _x: g * (math.pi / 180))
 defvjp(np.hypot, lambda g, y, x0, _x1: g * over(x0, y), lambda g, y, _x0, x1: g * over(x1, y))
+
+
+def _over_square(x: Any, x0: Any, x1: Any) -> Any:
+    """``x / (x0**2 + x1**2)``, without the squares: they wrap around in integers, and overflow or vanish in floats."""
+    length = np.hypot(x0, x1)
+    return over(over(x, length), length)
+
+
 defvjp(
     np.arctan2,
-    lambda g, _y, x0, x1: g * over(x1, x0 * x0 + x1 * x1),
-    lambda g, _y, x0, x1: -g * over(x0, x0 * x0 + x1 * x1),
+    lambda g, _y, x0, x1: g * _over_square(x1, x0, x1),
+    lambda g, _y, x0, x1: -g * _over_square(x0, x0, x1),
+    has_pole=True,
 )
 
 # Signs, magnitudes, choices
@@ -161,38 +171,35 @@ defvjp(np.heaviside, zero, lambda g, _y, x0, _x1: np.where(x0 == 0, g, 0), selec
 defvjp(np.nextafter, lambda g, _y, _x0, _x1: g, zero)
 
 
-def _larger(g: Any, mine: Any, other: Any) -> Any:
-    """The cotangent where ``mine`` is the larger, half of it at a tie."""
-    return np.where(mine == other, 0.5 * g, np.where(mine > other, g, 0))
+def _chosen(g: Any, wins: Any, ties: Any) -> Any:
+    """The cotangent where an operand wins, half of it at a tie."""
+    return np.where(ties, 0.5 * g, np.where(wins, g, 0))
 
 
-def _larger_or_only(g: Any, mine: Any, other: Any) -> Any:
-    """The same for the functions that ignore a NaN where the other operand is a number."""
-    return np.where(mine == other, 0.5 * g, np.where((mine > other) | np.isnan(other), g, 0))
-
-
+# Not by the negated operands: integers without a sign have none.
 defvjp(
     np.maximum,
-    lambda g, _y, x0, x1: _larger(g, x0, x1),
-    lambda g, _y, x0, x1: _larger(g, x1, x0),
+    lambda g, _y, x0, x1: _chosen(g, x0 > x1, x0 == x1),
+    lambda g, _y, x0, x1: _chosen(g, x1 > x0, x0 == x1),
     selects=True,
 )
 defvjp(
     np.minimum,
-    lambda g, _y, x0, x1: _larger(g, -x0, -x1),
-    lambda g, _y, x0, x1: _larger(g, -x1, -x0),
+    lambda g, _y, x0, x1: _chosen(g, x0 < x1, x0 == x1),
+    lambda g, _y, x0, x1: _chosen(g, x1 < x0, x0 == x1),
     selects=True,
 )
+# These ignore a NaN where the other operand is a number.
 defvjp(
     np.fmax,
-    lambda g, _y, x0, x1: _larger_or_only(g, x0, x1),
-    lambda g, _y, x0, x1: _larger_or_only(g, x1, x0),
+    lambda g, _y, x0, x1: _chosen(g, (x0 > x1) | np.isnan(x1), x0 == x1),
+    lambda g, _y, x0, x1: _chosen(g, (x1 > x0) | np.isnan(x0), x0 == x1),
     selects=True,
 )
 defvjp(
     np.fmin,
-    lambda g, _y, x0, x1: _larger_or_only(g, -x0, -x1),
-    lambda g, _y, x0, x1: _larger_or_only(g, -x1, -x0),
+    lambda g, _y, x0, x1: _chosen(g, (x0 < x1) | np.isnan(x1), x0 == x1),
+    lambda g, _y, x0, x1: _chosen(g, (x1 < x0) | np.isnan(x0), x0 == x1),
     selects=True,
 )
 
