@@ -50,6 +50,7 @@ CASES = [
     case(np.roots, at(1.0, -6.0, 11.0, -6.5), third=True, exempt={"stretched": "four equal coefficients"}),
     case(np.roots, at(2.0, 1.0, 3.0), complex=True),
     case(np.roots, A(2)),
+    case(np.roots, at(1.0, -1.5, 0.0), third=True),
     case(np.roots, A(1), exempt=WIDE_ZEROS),
     case(np.roots, [ZERO, at(1.0, -3.0, 1.5), ZERO, ZERO], spelling=lambda p: np.roots(np.hstack(p))),
     # Arithmetic

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np.core import updated
+from tinygrad_np.core import defvjp, updated
+from tinygrad_np.rules.elementwise import over
 from tinygrad_np.rules.handlers import composite, plain
 from tinygrad_np.rules.indexing import arrayed
 from tinygrad_np.rules.movement import as_dtype
+from tinygrad_np.rules.reductions import real_dtype
 
 
 def _coefficients(p: Any) -> Any:
@@ -77,24 +79,16 @@ def _poly(seq_of_zeros: Any) -> Any:
     return product
 
 
-@composite(np.roots)
-def _roots(p: Any) -> Any:
-    p = np.atleast_1d(arrayed(p))
-    if p.ndim != 1:
-        raise ValueError(f"np.roots: the coefficients must have one axis, not shape {p.shape}")
-    places = np.flatnonzero(plain(p))
-    if not len(places):
-        return np.zeros(0)
-    zeros_at_zero = len(p) - places[-1] - 1
-    p = p[places[0] : places[-1] + 1]
-    if p.dtype.kind not in "fc":
-        p = p.astype(float)
-    degree = len(p) - 1
-    if degree == 0:
-        return np.zeros(zeros_at_zero)
-    companion = np.concatenate([(-p[1:] / p[0])[None], np.eye(degree - 1, degree, dtype=p.dtype)])
-    roots = np.linalg.eigvals(companion)
-    return np.concatenate([roots, np.zeros(zeros_at_zero, roots.dtype)])
+def _roots_rule(g: Any, y: Any, p: Any) -> Any:
+    """A root r stays one: ``dr * p'(r) + dp(r) = 0``. One that is there twice has no derivative, and gets none at 0."""
+    coefficients = np.atleast_1d(p)
+    exponents = np.arange(len(coefficients) - 1, -1, -1, dtype=real_dtype(p.dtype))
+    powers = y[:, None] ** exponents
+    slopes = powers[:, 1:] @ (coefficients * exponents)[:-1]
+    return -(over(g, slopes.conjugate()) @ powers.conjugate()).reshape(p.shape)
+
+
+defvjp(np.roots, _roots_rule)
 
 
 # Arithmetic
