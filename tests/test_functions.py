@@ -302,6 +302,24 @@ def test_nan_is_not_hidden():
 # ------------------------------------------------------------------------------------------------- dtypes, zero size
 
 
+@pytest.mark.parametrize(
+    "loss",
+    [
+        functions.mse_loss,
+        functions.binary_cross_entropy,
+        lambda x, y: functions.cross_entropy(np.stack([x, -x], axis=1), y),
+        lambda x, y: fused.cross_entropy(np.stack([x, -x], axis=1), y),
+    ],
+    ids=["mse_loss", "binary_cross_entropy", "cross_entropy", "fused.cross_entropy"],
+)
+def test_float16_means_over_more_than_it_can_count(loss):
+    x, y = (np.arange(70_000) % 5 / 8).astype(np.float16), np.arange(70_000) % 2
+    found, expected = tg.value_and_grad(loss)(x, y), tg.value_and_grad(loss)(x.astype(float), y)
+    assert found[1].dtype == found[0].dtype == np.float16
+    np.testing.assert_allclose(found[0], expected[0], rtol=2e-3)
+    np.testing.assert_allclose(found[1], expected[1], rtol=0.05, atol=2e-7)
+
+
 @named
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_dtypes_are_kept(function, dtype, monkeypatch):

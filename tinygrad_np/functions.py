@@ -24,6 +24,7 @@ from tinygrad_np.core import no_grad
 from tinygrad_np.errors import DtypeError, ShapeError
 from tinygrad_np.rules.handlers import plain
 from tinygrad_np.rules.indexing import arrayed, reads_outside
+from tinygrad_np.rules.reductions import divisor
 from tinygrad_np.special import erfc
 from tinygrad_np.standins import check
 
@@ -373,13 +374,13 @@ def cross_entropy(logits: Any, labels: Any) -> Any:
 
 def mean(losses: Any, number: int) -> Any:
     """The mean; over nothing it is 0, not NaN, so that an empty batch changes nothing. The sum might overflow."""
-    return np.sum(losses / max(number, 1))
+    total = np.sum(losses / divisor(max(number, 1), losses.dtype))
+    return total if total.dtype == losses.dtype else total.astype(losses.dtype)
 
 
-def rows(logits: Any) -> int:
+def rows(logits: Any) -> Any:
     """How many classifications an array of logits holds; 1 for none, to divide by."""
-    number: int = math.prod(logits.shape[:-1])
-    return max(number, 1)
+    return divisor(max(math.prod(logits.shape[:-1]), 1), logits.dtype)
 
 
 def as_float(x: Any) -> Any:

@@ -194,7 +194,9 @@ def loss_and_slope(logits: Any, labels: Any) -> tuple[Any, Any]:
         slope = slope.reshape(-1)
         slope[of_label] = slope.take(of_label, mode="clip") - 1 / n
         slope = slope.reshape(z.shape)
-    return (losses / n).sum(), (slope.T if few else slope).reshape(logits.shape)
+    loss = (losses / n).sum()
+    loss = loss if loss.dtype == z.dtype else loss.astype(z.dtype)
+    return loss, (slope.T if few else slope).reshape(logits.shape)
 
 
 def _by_logits(g: Any, y: Any, logits: Any, labels: Any) -> Any:

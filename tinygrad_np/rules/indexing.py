@@ -18,7 +18,6 @@ from tinygrad_np.rules.handlers import composite, constant, plain, query
 from tinygrad_np.standins import as_array
 from tinygrad_np.trees import leaves
 
-
 NO_ARRAY = (slice, type(None), type(Ellipsis))
 """The parts of an index that NumPy does not take as arrays, as it does lists, tuples and numbers."""
 

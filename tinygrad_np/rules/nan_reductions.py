@@ -82,6 +82,8 @@ def _average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fal
     a = arrayed(a)
     if weights is None:
         mean = np.mean(a, axis=axis, keepdims=keepdims)
+        if not returned:
+            return mean
         total = np.full(mean.shape, a.size / max(mean.size, 1), mean.dtype)
     else:
         weights = aligned(weights, a.shape, axis)

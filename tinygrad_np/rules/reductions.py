@@ -40,13 +40,18 @@ def count(a: Any, axis: Any, where: Any = _ALL) -> Any:
     """How many elements each result of a reduction was made from, in a shape that broadcasts against the input.
 
     An array of integers would widen the gradient's dtype, so the numbers are floating-point: float32 at least, since
-    float16 counts to 2048 only.
+    float16 counts to 2048 only. One number for all results is what `divisor` makes of it.
     """
     axes = axes_of(axis, a.ndim)
     if where is not _ALL:
         dtype = np.result_type(real_dtype(a.dtype), np.float32)
         return np.sum(np.broadcast_to(where, a.shape), axis=axes, keepdims=True, dtype=dtype)
-    return math.prod(a.shape[axis] for axis in axes)
+    return divisor(math.prod(a.shape[axis] for axis in axes), a.dtype)
+
+
+def divisor(number: int, dtype: np.dtype[Any]) -> Any:
+    """A number to divide an array by: as it is, which widens nothing, but where it is infinite in float16."""
+    return np.float32(number) if number > 65504 and dtype == np.float16 else number
 
 
 def _sum_rule(
@@ -123,7 +128,7 @@ def _prod_rule(
     axes = axes_of(axis, a.ndim)
     kept = tuple(i for i in range(a.ndim) if i not in axes)
     x = a if where is _ALL else np.where(where, a, 1)
-    rows = x.transpose(kept + axes).reshape(*(a.shape[i] for i in kept), count(a, axis))
+    rows = x.transpose(kept + axes).reshape(*(a.shape[i] for i in kept), math.prod(a.shape[i] for i in axes))
     others = product_of_others(rows).reshape(tuple(a.shape[i] for i in kept + axes))
     others = others.transpose(np.argsort(kept + axes))
     factor = 1 if initial is None else initial
