@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 
 import tinygrad_np as tg
 from tinygrad_np.testing import gradcheck
@@ -49,6 +50,18 @@ def _cotangent(level: int, position: int, y: Any) -> Any:
     rng = np.random.default_rng([level, position])
     c, d = rng.uniform(0.5, 1.5, (2, *y.shape)) * rng.choice([-1.0, 1.0], (2, *y.shape))
     return c + d * y
+
+
+def assert_as_numpy(call: Function, *arrays: Any) -> None:
+    """Assert that tensors give what arrays give: the numbers in their shape and dtype, or the same kind of error."""
+    tensors = [tg.tensor(x) for x in arrays]
+    try:
+        expected = call(*map(np.asarray, arrays))
+    except Exception as error:
+        with pytest.raises(type(error)):
+            call(*tensors)
+    else:
+        np.testing.assert_array_equal(call(*tensors).data, expected, strict=True)
 
 
 def floating(outputs: Any) -> list[Any]:

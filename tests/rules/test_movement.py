@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from kit import assert_as_numpy
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
 import tinygrad_np as tg
@@ -184,3 +185,9 @@ def test_lists_of_tensors_are_joined_for_the_functions_that_take_them() -> None:
     np.testing.assert_array_equal(y.data, [3.0, 1.0, 2.0, 1.0, 2.0])
     (y @ np.arange(5.0)).backward()
     assert (a.grad, b.grad) == (1.0, 2.0)
+
+
+@pytest.mark.parametrize("function", [np.tril, np.triu])
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.float32])
+def test_a_triangle_keeps_its_dtype(function: Any, dtype: Any) -> None:
+    assert_as_numpy(function, np.ones((2, 2), dtype))

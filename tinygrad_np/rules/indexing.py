@@ -7,9 +7,11 @@ element, the last one wins, and it alone gets the cotangent.
 from __future__ import annotations
 
 import functools
+import operator
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from tinygrad_np.backward import summed_to
 from tinygrad_np.core import Tensor, defvjp, getitem, primitive, updated
@@ -82,15 +84,16 @@ defvjp(
 
 @composite(np.take)
 def _take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "raise") -> Any:
-    a, indices = arrayed(a), as_array(plain(indices))
+    a, indices = np.atleast_1d(arrayed(a)), plain(indices)
     if axis is None:
         a, axis = np.ravel(a), 0
-    length = a.shape[axis]
-    if mode == "wrap":
-        indices = indices % max(length, 1)
-    elif mode == "clip":
-        indices = np.clip(indices, 0, length - 1)
+    if mode != "raise" or getattr(indices, "dtype", _BOOLEAN).kind not in "iu":
+        # Taken from their own numbers, the places are what NumPy makes of masks, lists and numbers out of range.
+        indices = np.take(np.arange(a.shape[axis]), indices, mode=mode)
     return a[(slice(None),) * (axis % a.ndim) + (indices,)]
+
+
+_BOOLEAN = np.dtype(bool)
 
 
 @composite(np.take_along_axis)
@@ -98,14 +101,16 @@ def _take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
     arr, indices = arrayed(arr), as_array(plain(indices))
     if axis is None:
         arr, indices, axis = np.ravel(arr), np.ravel(indices), 0
+    if indices.dtype.kind not in "iu":
+        raise IndexError(f"indices must be an integer array, not {indices.dtype}")
     if arr.ndim != indices.ndim:
         raise ValueError(f"indices of shape {indices.shape} must have as many axes as the array, {arr.ndim}")
-    return arr[along_axis(indices, axis % arr.ndim)]
+    return arr[along_axis(indices, arr.shape, normalize_axis_index(axis, arr.ndim))]
 
 
-def along_axis(indices: Any, axis: int) -> tuple[Any, ...]:
-    """The index that reads, at every place of `indices`, the element that it names along an axis."""
-    grid = np.ogrid[tuple(slice(length) for length in indices.shape)]
+def along_axis(indices: Any, shape: tuple[int, ...], axis: int) -> tuple[Any, ...]:
+    """The index into an array of a shape that reads, at every place, the element that `indices` names along an axis."""
+    grid = np.ogrid[tuple(slice(length) for length in shape)]
     return (*grid[:axis], indices, *grid[axis + 1 :])
 
 
@@ -120,7 +125,10 @@ def arrayed(a: Any) -> Any:
 
 @composite(np.compress)
 def _compress(condition: Any, a: Any, axis: Any = None, out: Any = None) -> Any:
-    return np.take(a, np.flatnonzero(plain(condition)), axis=axis)
+    condition = as_array(plain(condition))
+    if condition.ndim != 1:
+        raise ValueError(f"the condition must have one axis, not shape {condition.shape}: index with it, as in a[mask]")
+    return np.take(a, np.flatnonzero(condition), axis=axis)
 
 
 @composite(np.extract)
@@ -132,6 +140,7 @@ def _extract(condition: Any, arr: Any) -> Any:
 def _diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     if axis1 % a.ndim == axis2 % a.ndim:
         raise ValueError(f"axis1 and axis2 must differ, not {axis1} and {axis2}")
+    offset = operator.index(offset)  # that of an unsigned integer is not to wrap around when negated
     rows_last = np.moveaxis(a, (axis1, axis2), (-2, -1))
     rows, columns = rows_last.shape[-2:]
     start_row, start_column = max(-offset, 0), max(offset, 0)

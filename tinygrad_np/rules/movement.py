@@ -48,8 +48,9 @@ def _repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
     repeats = np.asarray(plain(repeats))
     if repeats.size != 1:
         return np.take(a, np.repeat(np.arange(a.shape[axis]), repeats), axis=axis)
-    copies = np.broadcast_to(np.expand_dims(a, axis + 1), (*a.shape[: axis + 1], repeats.item(), *a.shape[axis + 1 :]))
-    return copies.reshape(*a.shape[:axis], a.shape[axis] * repeats.item(), *a.shape[axis + 1 :])
+    number = int(repeats.item())
+    copies = np.broadcast_to(np.expand_dims(a, axis + 1), (*a.shape[: axis + 1], number, *a.shape[axis + 1 :]))
+    return copies.reshape(*a.shape[:axis], a.shape[axis] * number, *a.shape[axis + 1 :])
 
 
 @composite(np.tile)
@@ -80,7 +81,7 @@ def _resize(a: Any, new_shape: Any) -> Any:
 
 defvjp(
     np.roll,
-    lambda g, _y, _a, shift, axis=None: np.roll(g, [-n for n in shift] if np.ndim(shift) else -shift, axis),
+    lambda g, _y, _a, shift, axis=None: np.roll(g, np.negative(shift, dtype=int), axis),
 )
 defvjp(np.rot90, lambda g, _y, _m, k=1, axes=(0, 1): np.rot90(g, -k, axes))
 
@@ -204,12 +205,12 @@ def _diagflat(v: Any, k: int = 0) -> Any:
 
 @composite(np.tril)
 def _tril(m: Any, k: int = 0) -> Any:
-    return np.where(_lower(m.shape, k), m, 0)
+    return np.where(_lower(m.shape, k), m, m.dtype.type(0))
 
 
 @composite(np.triu)
 def _triu(m: Any, k: int = 0) -> Any:
-    return np.where(_lower(m.shape, k - 1), 0, m)
+    return np.where(_lower(m.shape, k - 1), m.dtype.type(0), m)
 
 
 def _lower(shape: tuple[int, ...], k: int) -> Any:

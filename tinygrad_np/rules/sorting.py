@@ -155,7 +155,7 @@ def _by_data(estimate: Estimate, g: Any, _y: Any, *arrays: Any, axis: int, **opt
     share = (position - np.floor(position)).astype(real_dtype(a.dtype))
     g = _quantiles_last(g, position.shape)
     gradient = sum(
-        scattered(part * g, index=along_axis(places, a.ndim - 1), shape=a.shape)
+        scattered(part * g, index=along_axis(places, a.shape, a.ndim - 1), shape=a.shape)
         for part, places in zip((1 - share, share), neighbours, strict=True)
     )
     return np.where(np.isnan(a), 0, gradient) if estimate in _IGNORING_NAN else gradient
