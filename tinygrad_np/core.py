@@ -606,7 +606,8 @@ def _operand(argument: Any, name: str) -> Any:
     """An argument that is not a Tensor, as an array of numbers; anything else is refused by name."""
     if argument.__class__ is np.ndarray and argument.dtype.kind in "biufc":
         return argument
-    if isinstance(argument, np.generic | ArrayMethods) and not isinstance(argument, Tensor):
+    is_array = isinstance(argument, np.generic | ArrayMethods) and not isinstance(argument, Tensor)
+    if is_array and argument.dtype.kind in "biufc":
         return argument
     if isinstance(argument, np.ma.MaskedArray):
         raise DtypeError(f"{name}: a masked array would lose its mask: write np.where(mask, other, t) instead")

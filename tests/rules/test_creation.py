@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from kit import assert_as_numpy
 
 import tinygrad_np as tg
 from tinygrad_np.errors import EscapeError
@@ -73,3 +74,9 @@ def test_open_grids_of_masks_and_integers_index() -> None:
     x = tg.tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
     np.sum(x[np.ix_(tg.tensor([False, True]), tg.tensor([2, 0, 2]))]).backward()
     np.testing.assert_array_equal(x.grad, [[0, 0, 0], [1, 0, 2]])
+
+
+@pytest.mark.parametrize("ends", [np.int8([-100, 100]), np.uint8([200, 100]), [True, False]])
+def test_ends_in_small_integers_do_not_wrap_around(ends: Any) -> None:
+    assert_as_numpy(lambda ends: np.linspace(ends[0], ends[1], 3), ends)
+    assert_as_numpy(lambda ends: np.logspace(ends[0], ends[1], 3, base=2.0), ends)

@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from kit import assert_as_numpy
 
 import tinygrad_np as tg
 from tinygrad_np.errors import EscapeError
 
+SINGLE = np.array([1.5, 2.5], np.float32)
 KNOTS, VALUES = np.array([0.0, 1.0, 3.0]), np.array([1.0, 3.0, -1.0])
 
 
@@ -163,3 +165,15 @@ def test_what_numpy_refuses_is_refused_with_the_same_kind_of_error(call: Any) ->
         call(VALUES)
     with pytest.raises(expected.type):
         call(tg.tensor(VALUES))
+
+
+@pytest.mark.parametrize("other", [0.5, 300, np.int64(3), np.float64(0.5), 1j])
+def test_a_choice_widens_the_others_as_in_numpy(other: Any) -> None:
+    assert_as_numpy(lambda x: np.select([SINGLE > 2], [x], other), SINGLE)
+    assert_as_numpy(lambda x: np.select([SINGLE > 2, SINGLE > 1], [x, other], 0), SINGLE)
+    assert_as_numpy(lambda x: np.choose([2, 1], [other, 2, x]), SINGLE)
+
+
+def test_interpolation_between_complex_points_is_refused() -> None:
+    assert_as_numpy(lambda x: np.interp(x, KNOTS, VALUES), 1j)
+    assert_as_numpy(lambda x: np.interp(1.0, x, VALUES), KNOTS + 0j)

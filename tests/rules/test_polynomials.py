@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from kit import assert_as_numpy
 
 import tinygrad_np as tg
 
@@ -90,3 +91,8 @@ def test_what_numpy_refuses_is_refused_with_the_same_kind_of_error(call: Any) ->
         call(P)
     with pytest.raises(expected.type):
         call(tg.tensor(P))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int8])
+def test_coefficients_have_numpys_dtype(dtype: Any) -> None:
+    assert_as_numpy(np.poly, np.array([1, 2], dtype))

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from kit import assert_as_numpy
 
 import tinygrad_np as tg
 
@@ -91,3 +92,8 @@ def test_what_numpy_refuses_is_refused_with_the_same_kind_of_error(call: Any) ->
             call(DATA)
         with pytest.raises(expected.type):
             call(tg.tensor(DATA))
+
+
+def test_booleans_are_counted_as_numbers() -> None:
+    with pytest.warns(RuntimeWarning, match="Converting input from bool"):
+        assert_as_numpy(lambda x: np.histogram(x, 2)[0], [True, False, True])

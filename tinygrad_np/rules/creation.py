@@ -43,7 +43,7 @@ if hasattr(np, "astype"):  # new in NumPy 2.1
 # Sequences
 
 
-def _operand(x: Any) -> Any:
+def operand(x: Any) -> Any:
     """A Python number as it is, so that it does not widen the result, and anything else as an array."""
     return x if isinstance(x, int | float | complex) else arrayed(x)
 
@@ -63,10 +63,10 @@ def _linspace(
     num = operator.index(num)
     if num < 0:
         raise ValueError(f"np.linspace: the number of samples must not be negative, and here is {num}")
-    start, stop = _operand(start), _operand(stop)
+    start, stop = operand(start), operand(stop)
     inexact = np.result_type(start, stop, 1.0)
     intervals = num - 1 if endpoint else num
-    length = stop - start
+    length = np.subtract(stop, start, dtype=inexact)
     step = length / intervals if intervals > 0 else math.nan
     counts = np.arange(num, dtype=inexact, device=device).reshape(-1, *[1] * np.ndim(length))
     y = counts * (step if intervals > 0 else length) + start

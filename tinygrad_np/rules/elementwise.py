@@ -295,5 +295,5 @@ def _imag(val: Any) -> Any:
 
 @composite(np.angle)
 def _angle(z: Any, deg: bool = False) -> Any:
-    angle = np.arctan2(z.imag, z.real)
+    angle = np.arctan2(z.imag, z.real) if z.dtype.kind == "c" else np.arctan2(0, z)
     return np.degrees(angle) if deg else angle

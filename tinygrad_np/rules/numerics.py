@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np.core import defvjp, primitive, updated
+from tinygrad_np.rules.creation import operand
 from tinygrad_np.rules.elementwise import over
 from tinygrad_np.rules.handlers import as_tensor, composite, constant, plain, query
 from tinygrad_np.rules.indexing import arrayed
@@ -24,6 +25,8 @@ query(np.einsum_path)
 def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Any:
     """At a point of `xp` the derivative is that of the interval to its right."""
     x, xp, fp = (as_tensor(_double(arrayed(a))) for a in (x, xp, fp))
+    if "c" in (x.dtype.kind, xp.dtype.kind):
+        raise TypeError(f"np.interp: x and xp must be real, not {x.dtype} and {xp.dtype}")
     if period is not None:
         if period == 0:
             raise ValueError("np.interp: period must be a non-zero value")
@@ -105,21 +108,27 @@ def _checked(name: str, a: Any, v: Any, mode: Any) -> tuple[Any, Any, str]:
 # Choices
 
 
+def _in_common_dtype(choices: Sequence[Any]) -> list[Any]:
+    """As arrays in the dtype that all of them have together, which Python's numbers do not widen."""
+    dtype = np.result_type(*map(operand, choices))
+    return [as_dtype(choice, dtype) for choice in choices]
+
+
 @composite(np.select)
 def _select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0) -> Any:
     if len(condlist) != len(choicelist) or len(condlist) == 0:
         raise ValueError(f"np.select: {len(condlist)} conditions (one or more) need {len(condlist)} choices")
     if any(plain(arrayed(condition)).dtype.kind != "b" for condition in condlist):
         raise TypeError("np.select: the conditions must be boolean arrays")
-    result = default
-    for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
+    *choices, result = _in_common_dtype([*choicelist, default])
+    for condition, choice in zip(reversed(condlist), reversed(choices), strict=True):
         result = np.where(condition, choice, result)
     return result
 
 
 @composite(np.choose)
 def _choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
-    which, count = np.asarray(plain(a)), len(choices)
+    which, choices, count = np.asarray(plain(a)), _in_common_dtype(choices), len(choices)
     if mode == "raise" and not np.all((which >= 0) & (which < count)):
         raise ValueError(f"np.choose: an index is not from 0 to {count - 1}, the places of the choices")
     which = which % count if mode == "wrap" else np.clip(which, 0, count - 1)

@@ -66,8 +66,7 @@ def _poly(seq_of_zeros: Any) -> Any:
         zeros = np.linalg.eigvals(zeros)
     elif zeros.ndim != 1:
         raise ValueError(f"np.poly: roots must have one axis, and a matrix must be square, not shape {zeros.shape}")
-    if zeros.dtype.kind not in "fc":
-        zeros = zeros.astype(float)
+    zeros = as_dtype(zeros, np.dtype(np.mintypecode(zeros.dtype.char)))
     one = np.ones(1, zeros.dtype)
     product = one
     for zero in zeros:
