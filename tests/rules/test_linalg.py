@@ -1,11 +1,12 @@
 """Linear algebra beyond the cases: errors, what is read and what is not, and what has no gradient."""
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-from kit import check_gradient
+from kit import assert_as_numpy, check_gradient
 
 import tinygrad_np as tg
 from tinygrad_np.errors import GradientError, ShapeError, UnsupportedArgumentError
@@ -265,3 +266,26 @@ def test_compiled_steps_take_the_course_of_the_matrix_at_hand(loss: str) -> None
     for a in (MATRIX, MATRIX, np.outer([1.0, 2, 3], [4, 5, 6]), np.zeros((3, 3)), 2 * MATRIX):
         for compiled, eager in zip(step(a), tg.value_and_grad(functions[loss])(a), strict=True):
             np.testing.assert_array_equal(np.asarray(compiled), np.asarray(eager))
+
+
+# --------------------------------------------------------------------------------------------------------- as in NumPy
+
+
+@pytest.mark.parametrize("norm", [np.linalg.norm, np.linalg.vector_norm])
+def test_axes_of_a_norm_are_no_list(norm: Any) -> None:
+    assert_as_numpy(lambda x: norm(x, ord=1, axis=[0]), MATRIX)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 5])
+def test_power_of_a_boolean_matrix(n: int) -> None:
+    assert_as_numpy(lambda x: np.linalg.matrix_power(x, n), MATRIX > 0)
+
+
+def test_multi_dot_leaves_no_cycle_of_references() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        np.linalg.multi_dot([tg.tensor(MATRIX, requires_grad=True)] * 4)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

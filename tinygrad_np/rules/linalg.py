@@ -8,7 +8,6 @@ does the gradient, and the elements that are not read have none.
 
 from __future__ import annotations
 
-import functools
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -90,7 +89,7 @@ def _matrix_power(a: Any, n: Any) -> Any:
     eye = np.linalg.matrix_power(plain(a), 0)  # raises if the matrix is not square
     if exponent == 0:
         return Tensor(eye)
-    base = np.linalg.inv(a) if exponent < 0 else +a
+    base = np.linalg.inv(a) if exponent < 0 else np.copy(a)
     if abs(exponent) == 3:
         return (base @ base) @ base
     power, bits = None, abs(exponent)
@@ -275,22 +274,24 @@ def _chained(matrices: Sequence[Any]) -> Any:
     """The product of matrices in the order that takes the fewest multiplications (of the best, the one NumPy takes)."""
     sizes = [a.shape[0] for a in matrices] + [matrices[-1].shape[1]]
 
-    @functools.cache
-    def cheapest(start: int, end: int) -> tuple[int, int]:
-        """The cost of multiplying the matrices from one to another, and after which to cut."""
-        if start == end:
-            return 0, start
-        costs = (
-            (cheapest(start, cut)[0] + cheapest(cut + 1, end)[0] + sizes[start] * sizes[cut + 1] * sizes[end + 1], cut)
-            for cut in range(start, end)
-        )
-        return min(costs)
+    # The cost of multiplying the matrices from one to another, and after which to cut.
+    cheapest = {(i, i): (0, i) for i in range(len(matrices))}
+    for more in range(1, len(matrices)):
+        for start in range(len(matrices) - more):
+            end = start + more
+            costs = []
+            for cut in range(start, end):
+                last = sizes[start] * sizes[cut + 1] * sizes[end + 1]
+                costs.append((cheapest[start, cut][0] + cheapest[cut + 1, end][0] + last, cut))
+            cheapest[start, end] = min(costs)
+    return _product(matrices, cheapest, 0, len(matrices) - 1)
 
-    def product(start: int, end: int) -> Any:
-        cut = cheapest(start, end)[1]
-        return matrices[start] if start == end else product(start, cut) @ product(cut + 1, end)
 
-    return product(0, len(matrices) - 1)
+def _product(matrices: Sequence[Any], cheapest: dict[tuple[int, int], tuple[int, int]], start: int, end: int) -> Any:
+    if start == end:
+        return matrices[start]
+    cut = cheapest[start, end][1]
+    return _product(matrices, cheapest, start, cut) @ _product(matrices, cheapest, cut + 1, end)
 
 
 # What NumPy has under other names too

@@ -37,6 +37,8 @@ defvjp(power_norm, _power_norm_rule)
 
 @composite(np.linalg.norm)
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    if isinstance(axis, list):
+        raise TypeError(f"axis must be None, an integer or a tuple of integers, not {axis}")
     x = x if x.dtype.kind in "fc" else x.astype(float)
     axes = axes_of(axis, x.ndim)
     if len(axes) == 1 and ord in _VECTOR_NORMS:
