@@ -80,6 +80,10 @@ CASES: list[Case] = [
     # Averages
     case(np.average, A(2, 3), complex=True),
     case(np.average, A(2, 3), 1, complex=True),
+    case(np.average, A(2, 3), axis=True),
+    case(np.average, A(2, 3), axis=[0], weights=positive(2)),
+    case(np.nanvar, A(2, 3), where=1),
+    case(np.nanstd, A(2, 3), axis=1, where=1),
     case(np.average, A(2, 3), axis=0, returned=True, keepdims=True),
     case(np.average, A(2, 3), weights=positive(2, 3), complex=True, third=True),
     case(np.average, A(2, 3), weights=positive(2, 3), axis=(1, 0), returned=True, complex=True),

@@ -17,6 +17,8 @@ CASES = [
     case(np.pad, A(2, 3), ((1, 1), (2, 1)), constant_values=((A(), 1.5), (-2, A())), exempt=ARRAY_ONLY),
     case(np.pad, A(2, 3), 1, constant_values=A(2, 1), exempt=ARRAY_ONLY),
     case(np.pad, A(0, 2), 1),
+    case(np.pad, A(), 1),
+    case(np.pad, A(), (1, 2), mode="edge"),
     case(np.pad, A(0, 2), 1, constant_values=A(), exempt=ARRAY_ONLY),
     # Copies
     case(np.pad, A(3), (2, 1), "edge", complex=True),

@@ -60,6 +60,7 @@ CASES = [
     case(np.flip, A(2, 3), complex=True),
     case(np.flip, A(2, 3), -1),
     case(np.flip, A(2, 3, 2), axis=(0, -1)),
+    case(np.flip, A(2, 3), [0, 1]),
     case(np.flip, A()),
     case(np.flip, A(0, 3), axis=1),
     case(np.flipud, A(2, 3)),

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from tinygrad_np.core import Differentiable, defvjp, primitive, table
 from tinygrad_np.rules import reductions
@@ -23,7 +24,7 @@ def _without_nan(rule: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     def ignoring(g: Any, y: Any, a: Any, axis: Any = None, where: Any = True, **options: Any) -> Any:
-        present = ~np.isnan(a) & where
+        present = np.logical_and(~np.isnan(a), where)
         seen = present | ~np.any(present, axis=axis, keepdims=True)
         return np.where(present, rule(g, y, a, axis=axis, where=seen, **options), 0)
 
@@ -80,17 +81,18 @@ def _nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, n
 @composite(np.average)
 def _average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False) -> Any:
     a = arrayed(a)
+    axes = None if axis is None else normalize_axis_tuple(axis, a.ndim)
     if weights is None:
-        mean = np.mean(a, axis=axis, keepdims=keepdims)
+        mean = np.mean(a, axis=axes, keepdims=keepdims)
         if not returned:
             return mean
         total = np.full(mean.shape, a.size / max(mean.size, 1), mean.dtype)
     else:
         weights = aligned(weights, a.shape, axis)
         dtype = np.result_type(a.dtype, weights.dtype, *([] if a.dtype.kind in "fc" else [np.float64]))
-        total = np.sum(weights, axis=axis, dtype=dtype, keepdims=keepdims)
+        total = np.sum(weights, axis=axes, dtype=dtype, keepdims=keepdims)
         if isinstance(plain(total), np.ndarray | np.generic) and np.any(plain(total) == 0):
             raise ZeroDivisionError(f"weights of shape {weights.shape} sum to zero, so there is no average")
-        mean = np.sum(np.multiply(a, weights, dtype=dtype), axis=axis, keepdims=keepdims) / total
+        mean = np.sum(np.multiply(a, weights, dtype=dtype), axis=axes, keepdims=keepdims) / total
         total = np.broadcast_to(total, mean.shape)
     return (mean, total) if returned else mean

@@ -44,6 +44,8 @@ def _pad(array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> 
     if unknown := options.keys() - {_OPTIONS[mode]}:
         raise ValueError(f"np.pad: mode={mode!r} does not take {', '.join(sorted(unknown))}")
     widths = _widths(pad_width, array.ndim)
+    if array.ndim == 0:
+        return np.copy(array)  # there is no axis to pad
     if array.dtype.kind not in "fc":
         return Tensor(np.pad(array.data, widths, mode, **plain(options)))
     if mode == "constant" and not any(isinstance(leaf, Tensor) for leaf in leaves(options)):

@@ -216,6 +216,8 @@ def _without_repeats(array: Any, labels: str) -> tuple[Any, str]:
         first = labels.find(index)
         second = labels.find(index, first + 1)
         if second >= 0:
+            if array.shape[first] != array.shape[second]:
+                raise ValueError(f"np.einsum: the index {index!r} stands for two lengths in an array of {array.shape}")
             diagonal = np.moveaxis(np.diagonal(array, axis1=first, axis2=second), -1, first)
             return _without_repeats(diagonal, labels[:second] + labels[second + 1 :])
     return array, labels

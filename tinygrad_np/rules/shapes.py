@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from tinygrad_np.backward import summed_to
 from tinygrad_np.core import Tensor, converted, defvjp, primitive
@@ -55,9 +56,7 @@ def _inverse(axes: Sequence[int]) -> list[int]:
 @composite(np.flip)
 def _flip(m: Any, axis: Any = None) -> Any:
     index = [slice(None)] * m.ndim
-    for a in range(m.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,):
-        if not -m.ndim <= a < m.ndim:
-            raise np.exceptions.AxisError(a, m.ndim)
+    for a in range(m.ndim) if axis is None else normalize_axis_tuple(axis, m.ndim):
         index[a] = slice(None, None, -1)
     return m[tuple(index)]
 
@@ -208,14 +207,20 @@ def _split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
 
 @composite(np.vsplit)
 def _vsplit(ary: Any, indices_or_sections: Any) -> Any:
-    return np.split(ary, indices_or_sections, 0)
+    return _split_along("np.vsplit", ary, indices_or_sections, 0, least=2)
 
 
 @composite(np.hsplit)
 def _hsplit(ary: Any, indices_or_sections: Any) -> Any:
-    return np.split(ary, indices_or_sections, 1 if ary.ndim > 1 else 0)
+    return _split_along("np.hsplit", ary, indices_or_sections, 1 if ary.ndim > 1 else 0, least=1)
 
 
 @composite(np.dsplit)
 def _dsplit(ary: Any, indices_or_sections: Any) -> Any:
-    return np.split(ary, indices_or_sections, 2)
+    return _split_along("np.dsplit", ary, indices_or_sections, 2, least=3)
+
+
+def _split_along(name: str, ary: Any, indices_or_sections: Any, axis: int, *, least: int) -> Any:
+    if ary.ndim < least:
+        raise ValueError(f"{name}: the array must have {least} axes or more, not shape {ary.shape}")
+    return np.split(ary, indices_or_sections, axis)
