@@ -33,6 +33,19 @@ def assert_same(run: Callable[[Function], Any], tolerance: float = 1e-14) -> Non
 # --------------------------------------------------------------------------------------------- values and gradients
 
 
+def test_of_a_function_that_updates_its_argument() -> None:
+    def shifted(x: Any) -> Any:
+        x += 1
+        return np.sum(x * x)
+
+    def run(wrap: Function) -> list[Any]:
+        x = leaf(INPUT)
+        wrap(shifted)(2 * x).backward()
+        return [x.grad]
+
+    assert_same(run)
+
+
 def test_of_arguments_and_of_parameters_of_an_outer_scope() -> None:
     def run(wrap: Function) -> list[Any]:
         w, v, x = leaf(W1), leaf(W2), leaf(INPUT)

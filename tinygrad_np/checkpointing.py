@@ -64,11 +64,10 @@ def checkpoint(fn: F) -> F:
     def checkpointed(*args: Any, **kwargs: Any) -> Any:
         if not recording.get():
             return fn(*args, **kwargs)
-        # Handles of its own: the caller may rebind his, as in ``x += 1``.
-        args, kwargs = map_leaves(_own_handle, (args, kwargs))
+        given = map_leaves(_own_handle, (args, kwargs))
         draws = generator().bit_generator.state
         begin = next_number()
-        output = fn(*args, **kwargs)
+        output = _call(fn, given)
         ends = _ends(output, begin)
         if not ends:
             return output
@@ -77,7 +76,7 @@ def checkpoint(fn: F) -> F:
             after = generator().bit_generator.state
             generator().bit_generator.state = draws
             try:
-                return fn(*args, **kwargs)
+                return _call(fn, given)
             finally:
                 generator().bit_generator.state = after
 
@@ -89,6 +88,12 @@ def checkpoint(fn: F) -> F:
         return rebuild(output, [picked.get(i, leaf) for i, leaf in enumerate(leaves(output))])
 
     return cast(F, checkpointed)
+
+
+def _call(fn: Callable[..., Any], given: tuple[tuple[Any, ...], dict[str, Any]]) -> Any:
+    """Call with handles of its own: the function may rebind them, as in ``x += 1``, and so may its caller."""
+    args, kwargs = map_leaves(_own_handle, given)
+    return fn(*args, **kwargs)
 
 
 def _own_handle(leaf: Any) -> Any:
