@@ -83,7 +83,7 @@ defvjp(
 
 
 @composite(np.take)
-def _take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "raise") -> Any:
+def _take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: Any = "raise") -> Any:
     a, indices = np.atleast_1d(arrayed(a)), plain(indices)
     if axis is None:
         a, axis = np.ravel(a), 0
