@@ -44,6 +44,7 @@ CASES = [
     case(np.transpose, A(2, 3, 4), (2, 0, 1), complex=True),
     case(np.transpose, A(2, 3, 4), axes=(-1, 0, -2)),
     case(np.transpose, A()),
+    case(np.transpose, A(3), 0),
     case(np.transpose, A(0, 3)),
     case(np.matrix_transpose, A(2, 3, 4)),
     case(np.swapaxes, A(2, 3, 4), 0, -1, complex=True),

@@ -49,8 +49,9 @@ for _reshaping in (np.expand_dims, np.squeeze):
     defvjp(_reshaping, lambda g, _y, _a, axis=None: g.reshape(_a.shape))
 
 
-def _inverse(axes: Sequence[int]) -> list[int]:
-    return [int(i) for i in np.argsort([axis % len(axes) for axis in axes])]
+def _inverse(axes: Any) -> list[int]:
+    axes = np.atleast_1d(axes)
+    return [int(i) for i in np.argsort(axes % len(axes))]
 
 
 @composite(np.flip)
