@@ -157,6 +157,47 @@ def test_what_an_extremum_or_a_choice_passes_over_may_be_infinite() -> None:
     assert_derivatives(lambda x: np.max(np.log(x) - 1 / x), [0, 2], np.log(2) - 0.5, [0, 0.75], [0, -0.5])
 
 
+ROW_BY_ROW = {
+    "var": lambda x: np.var(x, axis=1),
+    "std": lambda x: np.std(x, axis=1),
+    "prod": lambda x: np.prod(x, axis=1),
+    "cumprod": lambda x: np.cumprod(x, axis=1),
+    "hypot.reduce": lambda x: np.hypot.reduce(x, axis=1),
+    "logaddexp.reduce": lambda x: np.logaddexp.reduce(x, axis=1),
+}
+
+
+@pytest.mark.parametrize("bad", [NAN, INF])
+@pytest.mark.parametrize("function", ROW_BY_ROW.values(), ids=ROW_BY_ROW)
+def test_a_row_that_is_left_out_contributes_zero(function: Any, bad: float) -> None:
+    good = np.array([[1.0, 2, -4]])
+    _, (first,), ((second,),) = derivatives(lambda x: function(x)[0], np.array([*good, [1, bad, 3]]))
+    _, (slopes,), ((curvatures,),) = derivatives(lambda x: function(x)[0], good)
+    np.testing.assert_allclose(first, [*slopes, [0, 0, 0]], rtol=1e-12)
+    np.testing.assert_allclose(second, [*curvatures, [0, 0, 0]], rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("function", [np.var, np.std])
+def test_what_a_moment_leaves_out_contributes_zero(function: Any) -> None:
+    points, mask = np.array([1.0, NAN, 2, -4]), np.array([True, False, True, True])
+    _, (first,), ((second,),) = derivatives(lambda x: function(x, where=mask), points)
+    _, (slopes,), ((curvatures,),) = derivatives(function, points[mask])
+    assert first[1] == second[1] == 0
+    np.testing.assert_allclose(first[mask], slopes, rtol=1e-12)
+    np.testing.assert_allclose(second[mask], curvatures, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    "function", [np.nanmedian, lambda x: np.nanquantile(x, 0.5), lambda x: np.nanpercentile(x, 50)]
+)
+def test_what_a_quantile_passes_over_may_be_nan(function: Any) -> None:
+    assert_derivatives(lambda x: function(x * x * x), [NAN, 1, 2, 4], 8, [0, 0, 12, 0], [0, 0, 12, 0])
+
+
+def test_what_a_median_passes_over_may_be_infinite() -> None:
+    assert_derivatives(lambda x: np.median(x * x * x), [INF, 1, -2], 1, [0, 3, 0], [0, 6, 0])
+
+
 # ------------------------------------------------- hypot(0, 0), std of equal values: 0, the smallest subgradient
 
 

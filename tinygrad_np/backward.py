@@ -25,7 +25,7 @@ from tinygrad_np.errors import FreedGraphError, MissingRuleError, RuleError, Sta
 from tinygrad_np.graph import Leaf, Node, Pick, Rule, Spec
 from tinygrad_np.signatures import rule_name
 
-__all__ = ["Wrap", "reachable", "summed_to", "walk", "zero"]
+__all__ = ["Wrap", "cut_off", "reachable", "summed_to", "walk", "zero"]
 
 Array = Any  # an ndarray, a NumPy scalar, or a Tensor where rules are being recorded
 Wrap = Callable[[Any, Node], Any]  # makes a Tensor of an array and its node
@@ -148,7 +148,7 @@ def walk(
                     raise _missing_rule(node, rules, parent)
                 gradient: Any = rule(*arguments, **static) if static else rule(*arguments)
                 if guarded and gradient is not g:
-                    gradient = _cut_off(g, gradient)
+                    gradient = cut_off(g, gradient)
                 if (
                     gradient.__class__ not in _PLAIN
                     or gradient.shape != parent.shape
@@ -253,7 +253,7 @@ def _missing_rule(node: Node, rules: Sequence[Rule | None], parent: Node) -> Mis
     )
 
 
-def _cut_off(g: Array, gradient: Array) -> Array:
+def cut_off(g: Array, gradient: Array) -> Array:
     """Zero where the cotangent is zero, even if the rule made inf or NaN there by dividing by zero.
 
     ``np.where(x > 0, np.log(x), 0)`` sends a zero cotangent to the logarithm at x = 0, and no derivative, however

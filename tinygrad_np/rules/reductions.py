@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_np.backward import cut_off
 from tinygrad_np.core import defvjp, primitive
 from tinygrad_np.rules.elementwise import over
 from tinygrad_np.rules.handlers import composite, constant
@@ -132,7 +133,8 @@ def _prod_rule(
     others = product_of_others(rows).reshape(tuple(a.shape[i] for i in kept + axes))
     others = others.transpose(np.argsort(kept + axes))
     factor = 1 if initial is None else initial
-    return spread(g, a.shape, axis, where) * (others * factor).conjugate()
+    g = spread(g, a.shape, axis, where)
+    return cut_off(g, g * (others * factor).conjugate())
 
 
 defvjp(np.prod, _prod_rule)
@@ -160,7 +162,8 @@ def _variance_rule(
     correction: Any = 0,
 ) -> Any:
     degrees = count(a, axis, where) - (ddof or correction)
-    return spread(g, a.shape, axis, where) * (2 * _centred(a, axis, where) / degrees)
+    g = spread(g, a.shape, axis, where)
+    return cut_off(g, g * (2 * _centred(a, axis, where) / degrees))
 
 
 def _deviation_rule(
@@ -175,7 +178,8 @@ def _deviation_rule(
     correction: Any = 0,
 ) -> Any:
     degrees = count(a, axis, where) - (ddof or correction)
-    return spread(g, a.shape, axis, where) * over(_centred(a, axis, where), degrees * restored(y, a.shape, axis))
+    g = spread(g, a.shape, axis, where)
+    return cut_off(g, g * over(_centred(a, axis, where), degrees * restored(y, a.shape, axis)))
 
 
 defvjp(variance, _variance_rule)

@@ -235,7 +235,7 @@ def aligned(weights: Any, shape: tuple[int, ...], axis: Any) -> Any:
 
 def _estimates(estimate: Estimate, *rules: Callable[..., Any]) -> Any:
     """Give one of NumPy's estimates its gradient by rows, and spell it by rows."""
-    by_rows = defvjp(primitive(estimate), *(functools.partial(rule, estimate) for rule in rules))
+    by_rows = defvjp(primitive(estimate), *(functools.partial(rule, estimate) for rule in rules), selects=True)
     signature = CallSignature(estimate, (), len(rules), function_name(estimate))
 
     @composite(estimate)

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from tinygrad_np.backward import cut_off
 from tinygrad_np.core import Differentiable, Tensor, defvjp, table, updated
 from tinygrad_np.rules.elementwise import over
 from tinygrad_np.rules.handlers import Composite, Constant, composite, constant, plain, refuse
@@ -56,7 +57,8 @@ def _share_rule(exponential: np.ufunc) -> Callable[..., Any]:
         total = np.sum(powers, axis=axes_of(axis, array.ndim), keepdims=True)
         if initial is not None:
             total = total + exponential(initial - y)
-        return spread(g, array.shape, axis) * over(powers, total)
+        g = spread(g, array.shape, axis)
+        return cut_off(g, g * over(powers, total))
 
     return rule
 
@@ -76,7 +78,8 @@ def _length_rule(
     where: Any = True,
 ) -> Any:
     legs = array if where is True else np.where(where, array, 0)
-    return spread(g, array.shape, axis, where) * over(legs, restored(y, array.shape, axis))
+    g = spread(g, array.shape, axis, where)
+    return cut_off(g, g * over(legs, restored(y, array.shape, axis)))
 
 
 defvjp(np.hypot.reduce, _length_rule)
