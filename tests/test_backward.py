@@ -435,6 +435,13 @@ def test_gradients_are_nobody_elses_memory(function: Callable[..., Any], how: st
             assert not np.shares_memory(gradient, other)
 
 
+def test_an_input_that_is_named_twice_gets_two_arrays() -> None:
+    x = leaf()
+    first, second = tg.gradients(np.sum(x * x), [x, x])
+    np.testing.assert_array_equal(first, second)
+    assert not np.shares_memory(first, second)
+
+
 def test_the_gradient_of_a_leaf_itself_is_not_its_cotangent() -> None:
     x = leaf()
     cotangent = np.ones(3)

@@ -252,6 +252,35 @@ def test_writing_by_index_rebinds_the_object_that_all_names_stand_for(index: Any
     assert by_value.sum() == pytest.approx((B * (1 - untouched)).sum())
 
 
+TO_INTEGERS: dict[str, Callable[[Tensor], Tensor]] = {
+    "astype(int)": lambda x: x.astype(int),
+    "astype(bool)": lambda x: x.astype(bool),
+    "sum(dtype=int)": lambda x: np.sum(x, dtype=int),
+    "sum(..., int)": lambda x: np.sum(x, 0, int),
+    "add(dtype=int)": lambda x: np.add(x, 1, dtype=int, casting="unsafe"),
+    "frexp": lambda x: np.frexp(x)[1],
+    "full_like": lambda x: np.full_like(tg.tensor(I), x),
+    "t[...] = x": lambda x: _written(lambda t: t.__setitem__(..., x)),
+    "copyto": lambda x: _written(lambda t: np.copyto(t, x, casting="unsafe")),
+}
+
+
+def _written(write: Callable[[Tensor], None]) -> Tensor:
+    t = tg.tensor(I)
+    write(t)
+    return t
+
+
+@pytest.mark.parametrize("convert", TO_INTEGERS.values(), ids=TO_INTEGERS)
+def test_what_becomes_integers_or_booleans_is_constant(convert: Callable[..., Any]) -> None:
+    x = leaf(A)
+    integers = convert(x)
+    assert integers.dtype.kind in "ib"
+    assert not integers.requires_grad
+    np.sum(x * integers).backward()
+    np.testing.assert_array_equal(x.grad, np.broadcast_to(integers.data, A.shape))
+
+
 def test_writing_by_tensors_as_index() -> None:
     y = tg.tensor(A)
     y[tg.tensor(A) > 2] = 0

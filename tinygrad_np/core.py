@@ -241,8 +241,9 @@ class Tensor(ArrayMethods):
                     "convert one of them with t.astype(dtype)"
                 )
             updated = updated.astype(self.dtype)
-        # NumPy returns scalars where there are no axes, and what is written to the `data` of one would be lost.
-        self._value, self._node = as_array(updated._value), updated._node
+# NumPy returns scalars where there are no axes, and what is written to the `data` of one would be lost.
+        self._value = as_array(updated._value)
+        self._node = updated._node if self.dtype.kind in "fc" else None
         return self
 
     def __repr__(self) -> str:
@@ -450,7 +451,10 @@ class Differentiable(Handler):
         if not kwargs and len(args) == self.arity:
             return self.record(args, kwargs)
         arrays, static = self._signature.bind(args, kwargs)
-        return self.record(arrays, {name: self._plain(name, value) for name, value in static.items()})
+        result = self.record(arrays, {name: self._plain(name, value) for name, value in static.items()})
+        if "dtype" in static and isinstance(result, Tensor) and result.dtype.kind not in "fc":
+            return result.detach()  # integers and booleans are constant
+        return result
 
     def record(self, args: Sequence[Any], static: dict[str, Any]) -> Any:
         """Call with array arguments and static keywords told apart, and record the call if it needs a gradient."""
@@ -488,7 +492,8 @@ class Differentiable(Handler):
         if several:
             output = value if keeps_output else tuple(_stand_in(v) for v in value)
             node = Node(self, tuple(parents), tuple(values), output, rule_static, value[0])
-            return _like(value, [Tensor(v, Pick(node, i, v)) for i, v in enumerate(value)])
+            picks = [Pick(node, i, v) if v.dtype.kind in "fc" else None for i, v in enumerate(value)]
+            return _like(value, [Tensor(v, pick) for v, pick in zip(value, picks, strict=True)])
         return self._tensor(value, tuple(parents), tuple(values), value if keeps_output else None, rule_static)
 
     def _tensor(
@@ -867,6 +872,8 @@ def gradients(
         results = [Tensor(r._value, r._node) if isinstance(r, Tensor) else Tensor(r) for r in results]
     else:
         results = [as_array(r) for r in results]
+        if len(set(nodes)) < len(nodes):  # arrays of their own, too, for an input that is named twice
+            results = [np.copy(r) for r in results]
     return results[0] if isinstance(inputs, Tensor) else results
 
 

@@ -7,7 +7,7 @@ import pytest
 from kit import assert_as_numpy
 
 import tinygrad_np as tg
-from tinygrad_np.errors import EscapeError
+from tinygrad_np.errors import EscapeError, MissingRuleError
 
 
 def ends(low: float, high: float) -> list[tg.Tensor]:
@@ -80,3 +80,11 @@ def test_open_grids_of_masks_and_integers_index() -> None:
 def test_ends_in_small_integers_do_not_wrap_around(ends: Any) -> None:
     assert_as_numpy(lambda ends: np.linspace(ends[0], ends[1], 3), ends)
     assert_as_numpy(lambda ends: np.logspace(ends[0], ends[1], 3, base=2.0), ends)
+
+
+def test_what_the_refusal_of_np_full_says_to_write_works() -> None:
+    t = tg.tensor(2.0, requires_grad=True)
+    with pytest.raises(MissingRuleError, match=r"np\.full_like\(tg\.tensor\(array\), t\)"):
+        np.full(3, t, like=t)
+    np.sum(np.full_like(tg.tensor(np.zeros(3)), t)).backward()
+    assert t.grad == 3

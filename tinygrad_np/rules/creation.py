@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np.core import updated
-from tinygrad_np.rules.handlers import composite, constant, plain
+from tinygrad_np.rules.handlers import as_tensor, composite, constant, plain
 from tinygrad_np.rules.indexing import arrayed
 from tinygrad_np.rules.movement import as_dtype
 
@@ -27,8 +27,9 @@ def _full_like(
     *,
     device: Any = None,
 ) -> Any:
-    filled = np.empty_like(plain(a), dtype, order, subok, shape, device=device)
-    return updated(filled, fill_value, index=...)
+    filled = as_tensor(np.empty_like(plain(a), dtype, order, subok, shape, device=device))
+    filled[...] = fill_value
+    return filled
 
 
 if hasattr(np, "astype"):  # new in NumPy 2.1

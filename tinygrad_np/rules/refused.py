@@ -19,7 +19,7 @@ refuse(
     "it makes a plain array: write t.astype(dtype), or t.item() for a number to log",
     *(_SCALARS - {np.float64, np.str_}),
 )
-refuse("it makes a plain array: write np.broadcast_to(t, shape) or np.full_like(array, t)", np.full)
+refuse("it makes a plain array: write np.broadcast_to(t, shape) or np.full_like(tg.tensor(array), t)", np.full)
 refuse("it makes a plain array: write start + step * np.arange(n)", np.arange)
 refuse("it makes a plain array: write np.i0(beta * np.sqrt(1 - np.linspace(-1, 1, n) ** 2)) / np.i0(beta)", np.kaiser)
 refuse("it reads bytes in memory: write t.data for the array that has them", np.frombuffer, np.from_dlpack)
