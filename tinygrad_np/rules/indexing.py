@@ -87,13 +87,10 @@ def _take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: Any = "
     a, indices = np.atleast_1d(arrayed(a)), plain(indices)
     if axis is None:
         a, axis = np.ravel(a), 0
-    if mode != "raise" or getattr(indices, "dtype", _BOOLEAN).kind not in "iu":
+    if mode != "raise" or not hasattr(indices, "dtype") or indices.dtype.kind not in "iu":
         # Taken from their own numbers, the places are what NumPy makes of masks, lists and numbers out of range.
         indices = np.take(np.arange(a.shape[axis]), indices, mode=mode)
     return a[(slice(None),) * (axis % a.ndim) + (indices,)]
-
-
-_BOOLEAN = np.dtype(bool)
 
 
 @composite(np.take_along_axis)
