@@ -19,6 +19,7 @@ def test_small_integers_name_places_in_a_long_array(mode: Any) -> None:
     [
         lambda x: np.take(x, np.array([])),
         lambda x: np.take(x, 6),
+        lambda x: np.take(x, np.array([0]), axis=2),
         lambda x: np.take_along_axis(x, np.array([[0]]), 2),
         lambda x: np.take_along_axis(x, np.array([[True]]), 1),
         lambda x: np.take_along_axis(x, np.array([0]), 1),

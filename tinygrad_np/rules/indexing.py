@@ -87,10 +87,11 @@ def _take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: Any = "
     a, indices = np.atleast_1d(arrayed(a)), plain(indices)
     if axis is None:
         a, axis = np.ravel(a), 0
+    axis = normalize_axis_index(axis, a.ndim)
     if mode != "raise" or not hasattr(indices, "dtype") or indices.dtype.kind not in "iu":
         # Taken from their own numbers, the places are what NumPy makes of masks, lists and numbers out of range.
         indices = np.take(np.arange(a.shape[axis]), indices, mode=mode)
-    return a[(slice(None),) * (axis % a.ndim) + (indices,)]
+    return a[(slice(None),) * axis + (indices,)]
 
 
 @composite(np.take_along_axis)
