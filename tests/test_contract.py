@@ -187,6 +187,10 @@ def test_what_a_moment_leaves_out_contributes_zero(function: Any) -> None:
     np.testing.assert_allclose(second[mask], curvatures, rtol=1e-12, atol=1e-15)
 
 
+def test_what_comes_after_a_running_product_may_be_infinite() -> None:
+    assert_derivatives(lambda x: np.cumprod(x)[1] ** 2 / 2, [1, 3, INF, 2], 4.5, [9, 3, 0, 0], [15, 7, 0, 0])
+
+
 @pytest.mark.parametrize(
     "function", [np.nanmedian, lambda x: np.nanquantile(x, 0.5), lambda x: np.nanpercentile(x, 50)]
 )

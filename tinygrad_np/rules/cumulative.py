@@ -51,8 +51,8 @@ def _cumprod_rule(g: Any, _y: Any, a: Any, axis: Any = None, dtype: Any = None) 
     if axis is None:
         return _cumprod_rule(g, _y, a.ravel(), axis=0).reshape(a.shape)
     x, g = np.moveaxis(a.conjugate(), axis, -1), np.moveaxis(g, axis, -1)
-    is_used = np.any(g != 0, axis=-1, keepdims=True)
-    x = np.where(is_used | np.isfinite(x), x, 1)  # what an unused row holds does not matter
+    is_used = _sums_onwards(g != 0, -1) > 0
+    x = np.where(is_used | np.isfinite(x), x, 1)  # what comes after the last product that was used does not matter
     one = np.ones((*x.shape[:-1], 1), x.dtype)
     before = np.cumprod(np.concatenate([one, x], axis=-1)[..., :-1], axis=-1)
     following = np.concatenate([x, one], axis=-1)[..., 1:]
