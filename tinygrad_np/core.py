@@ -241,7 +241,7 @@ class Tensor(ArrayMethods):
                     "convert one of them with t.astype(dtype)"
                 )
             updated = updated.astype(self.dtype)
-# NumPy returns scalars where there are no axes, and what is written to the `data` of one would be lost.
+        # NumPy returns scalars where there are no axes, and what is written to the `data` of one would be lost.
         self._value = as_array(updated._value)
         self._node = updated._node if self.dtype.kind in "fc" else None
         return self
