@@ -128,7 +128,8 @@ class Search:
         """Choose the combinations of outputs, each output weighed by how much it changes, and pull them back."""
         self.everywhere = {j: self._direction(j, np.arange(x.size)) for j, x in enumerate(self.arrays)}
         slope = self._slope(self.everywhere, complex_step=False)
-        if np.all(slope.noise <= TRUSTED * self.out_eps * np.abs(self.origin)):
+        largest = np.max(np.abs(self.origin), initial=0, where=np.isfinite(self.origin))
+        if np.all(slope.noise <= TRUSTED * self.out_eps * largest):  # else it may be jumps, along this direction alone
             self.noise = slope.noise
         size = np.fmax(np.abs(slope.left), np.abs(slope.right))
         size = np.fmax(size, 1e5 * np.where(np.isfinite(slope.error), slope.error, 0))
@@ -193,7 +194,7 @@ class Search:
             self.kinks.setdefault((j, element), Kink(self._input_name(j, element), left, right))
         else:
             for output, part in self._wrong_outputs(j, direction, slope, most=1):
-                self._note_mistake(j, element, 1, scale, slope, output, part)
+                self.mistakes += self._mistake(j, element, 1, scale, slope, output, part)
 
     def _check(self, j: int, elements: Array) -> None:
         """Check the derivatives with respect to some elements of one input together, and go into what is wrong."""
@@ -209,7 +210,7 @@ class Search:
                 return
             v, slope = self._look(j, elements)
         if self._is_blind(slope):
-            self._check_apart(j, elements, slope)
+            self._check_apart(j, elements, v, slope)
             return
         if self._mismatch({j: v}, slope) <= 1:
             return
@@ -218,10 +219,11 @@ class Search:
         if sum(self._confirm(j, element) for element in suspects) == 0 and not self._kinks_among(j, suspects):
             self._confirm_direction(j, elements)
 
-    def _check_apart(self, j: int, elements: Array, slope: Slope) -> None:
+    def _check_apart(self, j: int, elements: Array, v: Array, slope: Slope) -> None:
         """Go on with fewer elements, as one at the end of its range, or at a jump, hides what the others do."""
-        if elements.size == 1 or not self.halvings[j]:
-            self.unseen[j] |= dict.fromkeys(elements.tolist(), bool(np.any(np.isfinite(slope.error))))
+        exists = bool(np.any(np.isfinite(slope.error)))
+        if elements.size == 1 or not self.halvings[j] or (exists and self._is_rounding({j: v})):
+            self.unseen[j] |= dict.fromkeys(elements.tolist(), exists)
             return
         self.halvings[j] -= 1
         for half in np.array_split(elements, 2):
@@ -293,9 +295,14 @@ class Search:
         """Whether the differences are so bad that a gradient could say anything."""
         for g, size in zip(self.cotangents, self.sizes, strict=True):
             low, high, error = projected(g, slope)
-            if not np.isfinite(low + high) or SAFETY * error > BLIND * size > 0 or not np.isfinite(error):
+            if not np.isfinite([low, high, error]).all() or SAFETY * error > BLIND * size > 0:
                 return True
         return False
+
+    def _is_rounding(self, direction: Direction) -> bool:
+        """Whether the gradient is another one where the inputs are a few roundings off."""
+        analytic = float(np.sum(terms_of(self.slopes[0], direction)))
+        return self._doubt(self.cotangents[0], direction, analytic) > BLIND * self.sizes[0]
 
     def _tolerance(self, terms: Array, error: float) -> float:
         size = float(np.sqrt(np.sum(terms**2)))
@@ -329,7 +336,7 @@ class Search:
 
     def _confirm(self, j: int, element: int) -> bool:
         """Compare the derivatives with respect to one element with all outputs, and note those that are wrong."""
-        wrong = False
+        before = len(self.mistakes)
         x = self.arrays[j]
         scale = self.scales[j][element]
         for unit in (1, 1j) if x.dtype.kind == "c" else (1,):
@@ -340,14 +347,14 @@ class Search:
                 self._note_kink(j, element, scale, slope)
                 slope = self._with_slopes_nearby(slope, {j: direction})
             found = self._wrong_outputs(j, direction, slope)
-            if found:
+            mistakes = [m for wrong in found for m in self._mistake(j, element, unit, scale, slope, *wrong)]
+            if mistakes:
                 near = self._with_slopes_nearby(slope, {j: direction}, MANY)
                 if np.any(near.kinked) and not self._wrong_outputs(j, direction, near):
                     self._note_kink(j, element, scale, near)
                     continue
-            for output, part in found:
-                wrong |= self._note_mistake(j, element, unit, scale, slope, output, part)
-        return wrong
+            self.mistakes += mistakes
+        return len(self.mistakes) > before
 
     def _with_slopes_nearby(self, slope: Slope, direction: Direction, points: int = NEARBY) -> Slope:
         """The slopes to both sides of a kink, and what the slope is at points nearby, which may be something else.
@@ -362,7 +369,8 @@ class Search:
             left = np.fmin(left, np.fmin(near.left, near.right))
             right = np.fmax(right, np.fmax(near.left, near.right))
             error = np.fmax(error, np.where(np.isfinite(near.error), near.error, 0))
-        kinked = slope.kinked | (right - left > TURNS * np.fmax(np.abs(left), np.abs(right)))
+        turn = right - left
+        kinked = slope.kinked | (turn > TURNS * np.fmax(np.abs(left), np.abs(right))) & (turn > SAFETY * error)
         return replace(slope, left=left, right=right, error=error, kinked=kinked)
 
     def _wrong_outputs(self, j: int, v: Array, slope: Slope, most: int = 2) -> list[tuple[int, complex]]:
@@ -389,10 +397,10 @@ class Search:
                     heapq.heappush(queue, (-off / tolerance if tolerance else -1e300, count, part, half))
         return found
 
-    def _note_mistake(
+    def _mistake(
         self, j: int, element: int, unit: complex, scale: float, slope: Slope, output: int, part: complex
-    ) -> bool:
-        """Note one wrong derivative, if it is wrong by more than the gradient's own rounding; says whether it is."""
+    ) -> list[Mistake]:
+        """One wrong derivative, if it is wrong by more than the gradient's own rounding."""
         g = np.zeros_like(self.origin)
         g[output] = part
         analytic = float(real_product(self._pulled(g)[j].ravel()[element], np.array(unit)))
@@ -404,9 +412,9 @@ class Search:
         numerical = low if analytic < low else high if analytic > high else numerical
         allowed = SAFETY * (error + doubt) + self.rtol * max(abs(numerical), abs(analytic))
         if abs(analytic - numerical) <= allowed:
-            return False
+            return []
         index = tuple(int(i) for i in np.unravel_index(element, self.arrays[j].shape))
-        self.mistakes.append(
+        return [
             Mistake(
                 input=part_name(self._input_name(j, element), unit, self.arrays[j]),
                 output=part_name(self._output_name(output), part, self.origin),
@@ -418,8 +426,7 @@ class Search:
                 noise=float(slope.noise[output]),
                 dtype=self.problem.arrays[j].dtype,
             )
-        )
-        return True
+        ]
 
     def _note_kink(self, j: int, element: int, scale: float, slope: Slope) -> None:
         jump = np.where(slope.kinked, np.abs(slope.right - slope.left), -1)
