@@ -35,6 +35,11 @@ def small_model():
     return nn.Sequential(nn.Dense(3, 8), nn.ReLU(), nn.Dense(8, 3))
 
 
+def one_epoch(model):
+    """The least that `fit` needs to know besides the data."""
+    return {"loss": nn.cross_entropy, "optimiser": optim.SGD(model.parameters()), "epochs": 1}
+
+
 def weights(model):
     return {name: array.tobytes() for name, array in model.state_dict().items()}
 
@@ -185,14 +190,7 @@ def test_a_loss_that_is_not_finite_leaves_the_whole_state_as_it_was_before_the_b
 def test_no_metric_can_take_the_name_of_the_loss():
     model, metrics = small_model(), {"loss": accuracy}
     with pytest.raises(ValueError, match=r"fit: metrics\['loss'\] would be added to the loss: give it another name"):
-        fit(
-            model,
-            clouds(),
-            loss=nn.cross_entropy,
-            optimiser=optim.SGD(model.parameters()),
-            epochs=1,
-            metrics=metrics,
-        )
+        fit(model, clouds(), metrics=metrics, **one_epoch(model))
     with pytest.raises(ValueError, match=r"evaluate: metrics\['loss'\]"):
         evaluate(model, clouds(), loss=nn.cross_entropy, metrics=metrics)
     assert evaluate(model, clouds(), metrics=metrics).keys() == {"loss"}
@@ -210,7 +208,7 @@ def test_no_metric_can_take_the_name_of_the_loss():
 def test_data_that_are_not_inputs_and_targets_are_an_error_before_anything_is_trained(data, given):
     model = small_model()
     before = weights(model)
-    options = {"loss": nn.cross_entropy, "optimiser": optim.SGD(model.parameters()), "epochs": 1}
+    options = one_epoch(model)
     complaint = rf"must be inputs and targets, as \(x, y\) or as a Loader\(x, y\), not {given}$"
     with pytest.raises(TypeError, match=f"fit: data {complaint}"):
         fit(model, data, **options)
@@ -225,20 +223,13 @@ def test_a_checkpoint_that_has_no_folder_is_an_error_before_anything_is_trained(
     model = small_model()
     before = weights(model)
     with pytest.raises(FileNotFoundError, match=r"cannot write .*run\.npz: there is no folder .*nowhere"):
-        fit(
-            model,
-            clouds(),
-            loss=nn.cross_entropy,
-            optimiser=optim.SGD(model.parameters()),
-            epochs=1,
-            checkpoint=tmp_path / "nowhere" / "run.npz",
-        )
+        fit(model, clouds(), checkpoint=tmp_path / "nowhere" / "run.npz", **one_epoch(model))
     assert weights(model) == before
 
 
 def test_arrays_that_do_not_fit_together_are_an_error():
     model = small_model()
-    options = {"loss": nn.cross_entropy, "optimiser": optim.SGD(model.parameters()), "epochs": 1}
+    options = one_epoch(model)
     with pytest.raises(ValueError, match=r"same length; got shapes \[\(5, 3\), \(4,\)\]"):
         fit(model, (np.zeros((5, 3), np.float32), np.zeros(4, int)), **options)
     with pytest.raises(ValueError, match="at least one row"):
@@ -255,7 +246,7 @@ def test_the_bar_is_for_who_has_tqdm_and_watches(there, monkeypatch, capsys):
         monkeypatch.setitem(sys.modules, "tqdm", None)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     model = small_model()
-    fit(model, clouds(), loss=nn.cross_entropy, optimiser=optim.SGD(model.parameters()), epochs=1, metrics=METRICS)
+    fit(model, clouds(), metrics=METRICS, **one_epoch(model))
     shown = capsys.readouterr().err
     assert ("epoch 1/1" in shown) == there
 
@@ -359,14 +350,7 @@ def test_early_stopping_forgets_the_run_before():
 def test_what_is_not_measured_cannot_be_monitored():
     model = small_model()
     with pytest.raises(ValueError, match="'validation_loss' is not measured; train_loss are"):
-        fit(
-            model,
-            clouds(),
-            loss=nn.cross_entropy,
-            optimiser=optim.SGD(model.parameters()),
-            epochs=1,
-            callbacks=[EarlyStopping()],
-        )
+        fit(model, clouds(), callbacks=[EarlyStopping()], **one_epoch(model))
     with pytest.raises(ValueError, match="patience must be at least 1; got 0"):
         EarlyStopping(patience=0)
 
@@ -444,14 +428,7 @@ def test_a_checkpoint_of_another_model_is_an_error(tmp_path):
     full_run(tmp_path, 1)
     model = small_model()
     with pytest.raises(CheckpointError, match=r"run\.npz: "):
-        fit(
-            model,
-            clouds(),
-            loss=nn.cross_entropy,
-            optimiser=optim.SGD(model.parameters()),
-            epochs=1,
-            checkpoint=tmp_path / "run.npz",
-        )
+        fit(model, clouds(), checkpoint=tmp_path / "run.npz", **one_epoch(model))
 
 
 # -------------------------------------------------------------------------------------------- evaluate and accuracy

@@ -24,6 +24,7 @@ from tinygrad_np.core import no_grad
 from tinygrad_np.errors import DtypeError, ShapeError
 from tinygrad_np.rules.handlers import plain
 from tinygrad_np.rules.indexing import arrayed, reads_outside
+from tinygrad_np.rules.movement import as_dtype
 from tinygrad_np.rules.reductions import divisor
 from tinygrad_np.special import erfc
 from tinygrad_np.standins import check
@@ -374,8 +375,7 @@ def cross_entropy(logits: Any, labels: Any) -> Any:
 
 def mean(losses: Any, number: int) -> Any:
     """The mean; over nothing it is 0, not NaN, so that an empty batch changes nothing. The sum might overflow."""
-    total = np.sum(losses / divisor(max(number, 1), losses.dtype))
-    return total if total.dtype == losses.dtype else total.astype(losses.dtype)
+    return as_dtype(np.sum(losses / divisor(max(number, 1), losses.dtype)), losses.dtype)
 
 
 def rows(logits: Any) -> Any:
@@ -394,7 +394,7 @@ def alike(caller: str, first: str, x: Any, second: str, y: Any) -> tuple[Any, An
     x, y = as_float(x), arrayed(y)
     if x.shape != y.shape:
         raise ShapeError(f"{caller}: {first} of shape {x.shape} and {second} of shape {y.shape} must have one shape")
-    return x, y if y.dtype == x.dtype else y.astype(x.dtype)
+    return x, as_dtype(y, x.dtype)
 
 
 def checked_labels(logits: Any, labels: Any) -> tuple[Any, Any]:
@@ -411,7 +411,7 @@ def checked_labels(logits: Any, labels: Any) -> tuple[Any, Any]:
             f"{labels.dtype}: write labels.astype(int)"
         )
     if labels.shape == shape and kind in "biuf":
-        return logits, labels if labels.dtype == logits.dtype else labels.astype(logits.dtype)
+        return logits, as_dtype(labels, logits.dtype)
     raise ShapeError(
         f"cross_entropy: logits of shape {shape} need labels of shape {shape[:-1]} (class numbers) or {shape} "
         f"(one-hot), not {labels.shape}"

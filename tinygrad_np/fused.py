@@ -24,6 +24,7 @@ from tinygrad_np.functions import (
     softmax,
 )
 from tinygrad_np.rules.indexing import arrayed
+from tinygrad_np.rules.movement import as_dtype
 from tinygrad_np.standins import check, traceable
 
 __all__ = ["cross_entropy", "dense", "relu"]
@@ -194,9 +195,7 @@ def loss_and_slope(logits: Any, labels: Any) -> tuple[Any, Any]:
         slope = slope.reshape(-1)
         slope[of_label] = slope.take(of_label, mode="clip") - 1 / n
         slope = slope.reshape(z.shape)
-    loss = (losses / n).sum()
-    loss = loss if loss.dtype == z.dtype else loss.astype(z.dtype)
-    return loss, (slope.T if few else slope).reshape(logits.shape)
+    return as_dtype((losses / n).sum(), z.dtype), (slope.T if few else slope).reshape(logits.shape)
 
 
 def _by_logits(g: Any, y: Any, logits: Any, labels: Any) -> Any:

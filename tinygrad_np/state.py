@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,7 +14,7 @@ from tinygrad_np.graph import capturing
 from tinygrad_np.rules.handlers import plain
 from tinygrad_np.trees import map_leaves
 
-__all__ = ["fitting", "flattened", "joined", "named", "on_tape"]
+__all__ = ["fitting", "flattened", "joined", "kept", "named", "on_tape"]
 
 T = TypeVar("T")
 
@@ -50,6 +50,17 @@ def on_tape(tree: Any, *, transient: bool = False) -> Any:
 
 def _stand_in(tape: Any, leaf: Any, *, transient: bool) -> Any:
     return tape.storage(leaf, transient=transient) if isinstance(leaf, np.ndarray) else leaf
+
+
+def kept(tensors: Iterable[Any]) -> Callable[[], None]:
+    """What puts the arrays of these tensors back to what they are now."""
+    before = [(t, t.data.copy()) for t in tensors]
+
+    def put_back() -> None:
+        for t, array in before:
+            np.copyto(t.data, array)
+
+    return put_back
 
 
 def joined(path: tuple[Any, ...]) -> str:

@@ -34,6 +34,7 @@ from tinygrad_np.plots import training_curves
 from tinygrad_np.random import generator
 from tinygrad_np.rules.handlers import plain
 from tinygrad_np.saving import load_checkpoint, save_checkpoint
+from tinygrad_np.state import kept
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -279,15 +280,14 @@ def _epoch(run: Run, loss: Loss, metrics: Metrics, schedule: Any, progress: bool
     """Go through the training data once; what was measured on the way."""
     means = _Means(metrics)
     title = f"epoch {run.epoch + 1}/{run.epochs}"
-    untrained = [t for _, t in run.model._tensors() if not t.requires_grad]  # which a forward pass may change
+    untrained = run.model._untrained()
     with _bar(len(run.loader), title, progress) as bar:
         for number, (x, y) in enumerate(run.loader, start=1):
-            before = [t.data.copy() for t in untrained]
+            put_back = kept(untrained)
             prediction = run.model(x)
             value = loss(prediction, y)
             if not math.isfinite(value.item()):
-                for t, array in zip(untrained, before, strict=True):
-                    np.copyto(t.data, array)
+                put_back()
                 raise TrainingError(_blamed(f"{title}, batch {number}", value.item(), x, y))
             run.optimiser.zero_grad()
             value.backward()

@@ -204,7 +204,7 @@ class Watch(Guards):
         for variable in named_in(function.__code__):
             self._named.add(variable)
             if variable in names:
-                self._watch(operator.getitem, operator.setitem, names, variable, variable)
+                self._watch(*_ITEM, names, variable, variable)
             else:
                 self._walk_all(importable(variable, names.get("__package__")), variable)
         if function.__defaults__:
@@ -287,7 +287,7 @@ class Watch(Guards):
                 # Optimisers have something stand in for their arrays themselves.
                 before, self._replaces = self._replaces, self._replaces and not hasattr(kind, "_on_tape")
                 for key in list(attributes):
-                    self._watch(operator.getitem, operator.setitem, attributes, key, f"{name}.{key}")
+                    self._watch(*_ITEM, attributes, key, f"{name}.{key}")
                 self._replaces = before
             else:
                 self._holders.append(_Holder(name, attributes, attributes))

@@ -208,7 +208,7 @@ class Writer(Code):
             self.buffers.append(block[i * size : (i + 1) * size])
             self.fixed[result] = laid_out(self.buffers[-1], result)
         whole = block.view(results[0].dtype).reshape(len(results), *results[0].shape)
-        self._line(np.matmul, call.args, whole, "")
+        self._line(np.matmul, call.args, whole)
 
     def _fresh(self, call: Call) -> None:
         """Let the call make its own result."""
@@ -390,7 +390,7 @@ class Writer(Code):
         if total is not None:
             self._start_from(total, out)
         else:
-            self._line(np.matmul, pairs.pop(0), out, "")
+            self._line(np.matmul, pairs.pop(0), out)
         self.add(*[self._accumulation(out, a, b) for a, b in pairs])
 
     def _whole_factors(self, left: Any, right: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None:
@@ -403,7 +403,7 @@ class Writer(Code):
         rows = _joined([x.T if (x := self.fixed.get(a)) is not None else None for a in left])
         return None if rows is None or rows[1] != columns[1] else (rows[0].T, columns[0])
 
-    def _line(self, function: Any, args: Any, out: Any, more: str) -> None:
+    def _line(self, function: Any, args: Any, out: Any, more: str = "") -> None:
         # The keyword costs a short call a sixth of its time, but NumPy wants it for these two.
         keyword = "out=" if function in (np.maximum, np.minimum) else ""
         self.add(f"{self.name(function)}({self.arguments(args, {})}, {keyword}{self.array(out)}{more})")

@@ -111,6 +111,10 @@ class Module:
         """Every Tensor of the model's state; what the model computed and kept as an attribute is not part of it."""
         return [(path, t) for path, t in _walk((), self, set()) if isinstance(t, Tensor) and t._is_given]
 
+    def _untrained(self) -> list[Tensor]:
+        """The part of the state that a forward pass may change, such as running means."""
+        return [t for _, t in self._tensors() if not t.requires_grad]
+
     def __repr__(self) -> str:
         return _described(self, "", set())
 

@@ -15,6 +15,7 @@ from tinygrad_np.errors import DtypeError, GradientError, ShapeError
 from tinygrad_np.graph import Leaf, enable_grad, no_grad
 from tinygrad_np.nn.module import Module
 from tinygrad_np.random import manual_seed
+from tinygrad_np.state import kept
 from tinygrad_np.trees import leaves, map_leaves, matched, paths, rebuild
 
 __all__ = ["PlainProblem", "Problem", "TensorProblem", "tensor_problem"]
@@ -284,12 +285,11 @@ def _replaced(handles: Sequence[Tensor], tensors: Sequence[Tensor]) -> Iterator[
 @contextmanager
 def _kept(models: Sequence[Module]) -> Iterator[None]:
     """Let models move what they keep besides parameters, such as running means, and put it back."""
-    state = [(t, t.data.copy()) for model in models for _, t in model._tensors() if not t.requires_grad]
+    put_back = kept([t for model in models for t in model._untrained()])
     try:
         yield
     finally:
-        for t, before in state:
-            np.copyto(t.data, before)
+        put_back()
 
 
 def _described(result: Any) -> str:

@@ -11,7 +11,7 @@ from tinygrad_np.testing.numerical import Slope
 
 __all__ = [
     *("Direction", "element_name", "length", "part_name", "projected", "real_product", "scales_of", "terms_of"),
-    *("with_one_side",),
+    "with_one_side",
 ]
 
 Array = np.ndarray[Any, Any]
