@@ -98,7 +98,21 @@ def relu(x: Any) -> Any:
     >>> x.grad
     array([0., 0., 1.])
     """
-    return np.maximum(arrayed(x), 0)
+    x = arrayed(x)
+    # NumPy compares with a single number one element at a time, and with a row of zeros as many as fit a register.
+    in_rows = x.ndim and x.shape[-1] >= ROW and x.dtype.kind == "f"
+    return np.maximum(x, _zeros(x.shape[-1], x.dtype) if in_rows else 0)
+
+
+ROW = 32
+"""From how many elements in a row it pays to go through an array row by row."""
+
+
+@functools.lru_cache(maxsize=64)
+def _zeros(length: int, dtype: np.dtype[Any]) -> Any:
+    zeros = np.zeros(length, dtype)
+    zeros.flags.writeable = False
+    return zeros
 
 
 BITS = {size: np.dtype(f"i{size}") for size in (2, 4, 8)}
