@@ -7,10 +7,12 @@ for memory most of the time.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from tinygrad_np.compiler.code import Step
 
 __all__ = ["EXACT", "Loop", "Sweep", "loops"]
 
@@ -25,35 +27,32 @@ LARGE, BLOCK = 1 << 19, 1 << 18
 
 @dataclass
 class Sweep:
-    """An elementwise call that goes through whole arrays.
+    """A step that goes through whole arrays, element by element.
 
     Attributes
     ----------
     line : int
         Which line of the generated function it is.
-    function : str
-        What that calls it.
-    args : list of ndarray or str
-        The arrays that it reads; text for what is the same for all elements.
+    function : callable
+        What is called: a ufunc.
+    args : sequence
+        What it reads: arrays, and what is the same for all elements, be it in an array without axes.
     out : ndarray
         The array that it writes.
     position : int
         Which call of the program it is.
     last_use : float
         Which call is the last one that reads the result.
-    single : list of ndarray
-        The arrays of one element among what is given as text.
     bind : callable or None
         What makes, of a part of each array that is read, the call for these parts, if it is not that of a ufunc.
     """
 
     line: int
-    function: str
-    args: list[Array | str]
+    function: Callable[..., Any]
+    args: Sequence[Any]
     out: Array
     position: int
     last_use: float
-    single: list[Array] = field(default_factory=list)
     bind: Callable[..., Callable[[], Any]] | None = None
 
     def fits(self) -> bool:
@@ -64,8 +63,20 @@ class Sweep:
 
     @property
     def read(self) -> list[Array]:
-        """The arrays among the arguments."""
-        return [x for x in self.args if isinstance(x, np.ndarray)]
+        """The arrays that it goes through."""
+        return [x for x in self.args if isinstance(x, np.ndarray) and x.ndim]
+
+    @property
+    def single(self) -> list[Array]:
+        """The arrays without axes."""
+        return [x for x in self.args if isinstance(x, np.ndarray) and not x.ndim]
+
+    def step(self, block: dict[int, Array]) -> Step:
+        """The call for a block: a part of each array, by where that starts."""
+        args = [block[_start(x)] if isinstance(x, np.ndarray) and x.ndim else x for x in self.args]
+        if self.bind is not None:
+            return Step(self.bind(*(x for x in args if isinstance(x, np.ndarray) and x.ndim)), ())
+        return Step(self.function, (*args, block[_start(self.out)]))
 
 
 class Loop:
@@ -75,9 +86,9 @@ class Loop:
     ----------
     first, last : int
         Which lines it takes the place of.
-    blocks : list of tuples
-        What it goes through: a part of each array, and what is bound to them. Of an array that only these sweeps use,
-        it is always the same part, which then stays in the cache.
+    blocks : list of dicts
+        A part of each array, by where that starts. Of an array that only these sweeps use, it is always the same part,
+        which then stays in the cache.
     """
 
     def __init__(self, sweeps: Sequence[Sweep]) -> None:
@@ -93,24 +104,16 @@ class Loop:
                 inner.add(start)
             flat[start], last_use[start] = sweep.out.reshape(-1), sweep.last_use
         inner = {start for start in inner if last_use[start] <= sweeps[-1].position}
-        self._names = {start: f"b{i}" for i, start in enumerate(flat)}
         size, length = sweeps[0].out.size, max(1, BLOCK // sweeps[0].out.itemsize)
         parts = [slice(i, min(i + length, size)) for i in range(0, size, length)]
-        self.blocks: list[tuple[Any, ...]] = []
-        for part in parts:
-            block = {start: x[: part.stop - part.start] if start in inner else x[part] for start, x in flat.items()}
-            bound = [s.bind(*(block[_start(x)] for x in s.read)) for s in sweeps if s.bind is not None]
-            self.blocks.append((*block.values(), *bound))
+        self.blocks = [
+            {start: x[: part.stop - part.start] if start in inner else x[part] for start, x in flat.items()}
+            for part in parts
+        ]
 
-    def source(self, blocks: str) -> list[str]:
-        """The lines of the loop, through blocks of that name."""
-        bound = [f"f{i}" for i, sweep in enumerate(self.sweeps) if sweep.bind is not None]
-        lines = [f"for ({', '.join([*self._names.values(), *bound])},) in {blocks}:"]
-        for i, sweep in enumerate(self.sweeps):
-            args = ", ".join(x if isinstance(x, str) else self._names[_start(x)] for x in sweep.args)
-            own = f"{sweep.function}({args}, {self._names[_start(sweep.out)]})"
-            lines.append(f"    {own if sweep.bind is None else f'f{i}()'}")
-        return lines
+    def steps(self) -> list[Step]:
+        """All of it."""
+        return [sweep.step(block) for block in self.blocks for sweep in self.sweeps]
 
 
 def loops(sweeps: Sequence[Sweep]) -> list[Loop]:

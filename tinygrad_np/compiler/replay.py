@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 
 from tinygrad_np.compiler import blas
+from tinygrad_np.compiler.code import Step
 from tinygrad_np.compiler.program import Program, Value
 from tinygrad_np.compiler.writing import Writer
 from tinygrad_np.graph import Lost
@@ -37,6 +38,8 @@ class Replay:
     ----------
     source : str
         The Python function that it runs.
+    steps : list of Step
+        The calls that this goes through in loops, since they are the same on every run.
     buffers : list of ndarray
         All memory that it allocates.
     """
@@ -46,6 +49,7 @@ class Replay:
         inputs = [value for value in program.values if value.kind == "input"]
         self.program = program
         self.source, self._run = writer.function([f"x{value.number}" for value in inputs])
+        self.steps = [line for line in writer.lines if isinstance(line, Step)]
         self.buffers = writer.buffers
         self._buffer_of = writer.buffer_of
         self._pending = writer.pending

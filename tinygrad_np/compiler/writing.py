@@ -9,6 +9,9 @@ large arrays together, block by block.
 from __future__ import annotations
 
 import math
+import operator
+from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -36,14 +39,22 @@ __all__ = ["Writer"]
 _REDUCTIONS = {np.sum: np.add.reduce, np.max: np.maximum.reduce, np.min: np.minimum.reduce, np.prod: np.multiply.reduce}
 # On single numbers Python's operators give the same bits as the ufuncs, in a fifth of the time.
 _INFIX: dict[Any, str] = {np.add: "+", np.subtract: "-", np.multiply: "*", np.true_divide: "/"}
+# To these a Python number is the same as an array with it.
+_ON_ARRAYS = EXACT | {np.power, np.maximum, np.minimum}
+_NUMBERS, _NESTED = frozenset({int, float}), frozenset({tuple, list, dict, slice})
 # What only looks into memory, whatever the elements: it can be called on a buffer before that is filled.
 _VIEWS = {
     *(table[function].function for function in (reshaped, getitem, real, imag)),
     *(reinterpreted, np.transpose, np.swapaxes, np.moveaxis, np.expand_dims, np.squeeze, np.broadcast_to, np.reshape),
     *(np.ravel, np.diagonal, np.flip, np.atleast_1d, np.atleast_2d, np.atleast_3d, np.matrix_transpose),
 }
+_ELEMENT = operator.itemgetter(())  # of an array without axes
+
 MANY, WORTH = 4, 20_000
 """How many views of an argument make it worth copying, and how many bytes each of them."""
+
+LONG = 150
+"""From how many letters on a formula gets a line of its own."""
 
 
 _FOLDED = (
@@ -78,16 +89,21 @@ class Writer(Code):
         self._careful = careful
         self.buffers: list[np.ndarray[Any, Any]] = []
         self._numbers: set[Value] = set()  # values that are NumPy floats rather than arrays
+        self._boxed: dict[Value, Any] = {}  # an array with each of those that a call on arrays takes
         self.buffer_of: dict[Value, int] = {}
         self._free: dict[int, list[int]] = {}
         self._scalars: dict[Any, Any] = {}
         self._sweeps: list[Sweep] = []
         self.pending: dict[Leaf, Pending] = {}
         self._last = self._last_uses()
+        self._dying = self._last_used_at()
+        self._in_calls = self._operands_of_calls()
+        self._once = self._read_once()
         self._handed_out: set[Value] = set()  # results that the caller gets, of which another needs a copy
         self._returned = set(values_in(program.outputs))
         self._targets = self._storages_of_results()
         self._placed = self._places()  # results that lie one after the other in memory, for sums of products
+        self._take_in_numbers()
         for value in program.values:
             self._take_in(value)
         outside = np.geterr()
@@ -97,18 +113,27 @@ class Writer(Code):
                 errors = call.errors
                 self.add(f"{self.name(np.seterr)}(**{outside | errors})")
             self._emit(call, position)
-            self._release(call, position)
+            self._release(position)
         for loop in reversed(loops(self._sweeps)):
-            self.lines[loop.first : loop.last + 1] = loop.source(self.name(loop.blocks, "blocks"))
+            self.lines[loop.first : loop.last + 1] = loop.steps()
         self._finish()
+
+    def _take_in_numbers(self) -> None:
+        """Read arrays of one number, which arithmetic takes sooner than those."""
+        single = [v for v in self.program.values if v.kind in ("storage", "constant") and not v.shape]
+        single = [v for v in single if v.dtype.kind == "f"]
+        if single:
+            names = ", ".join([f"n{value.number}" for value in single])
+            arrays = self.name(tuple(value.source for value in single), "arrays")
+            self.add(f"{names}, = {self.name(map)}({self.name(_ELEMENT, 'element')}, {arrays})")
+        for value in single:
+            self._take_number(value, f"n{value.number}")
 
     def _take_in(self, value: Value) -> None:
         """Find a name for a value that is there before the first call."""
-        if value.kind in ("storage", "constant") and not value.shape and value.dtype.kind == "f":
-            self.local[value] = f"n{value.number}"  # as a number, not as an array of one
-            self._numbers.add(value)
-            self.add(f"n{value.number} = {self.array(value.source)}[()]")
-        elif value.kind in ("storage", "constant"):
+        if value in self._numbers:
+            return
+        if value.kind in ("storage", "constant"):
             self.fixed[value] = value.source
         elif value.kind == "grad":
             self.local[value] = f"g{value.number}"
@@ -120,21 +145,47 @@ class Writer(Code):
         else:
             self.local[value] = f"x{value.number}"
 
+    def _take_number(self, value: Value, name: str) -> None:
+        """Note that a variable holds a number; calls on arrays take that in an array, which is sooner read."""
+        self.local[value] = name
+        self._numbers.add(value)
+        if value in self._in_calls:
+            self._boxed[value] = box = np.empty((), value.dtype)
+            self.add(f"{self.array(box)}[()] = {name}")
+
+    def _operands_of_calls(self) -> set[Value]:
+        """What ufuncs read whose result is an array with axes."""
+        calls = [call for call in self.program.calls if isinstance(call.function, np.ufunc)]
+        return {v for call in calls if call.results[0].shape for v in call.operands if not v.shape}
+
+    def _read_once(self) -> set[Value]:
+        """Single numbers that one call reads, and nobody else."""
+        uses = Counter(v for call in self.program.calls for v in call.operands if not v.shape)
+        return {v for v, count in uses.items() if count == 1} - self.program.kept() - self._in_calls
+
     # What lives how long
 
     def _last_uses(self) -> dict[Value, float]:
         """After which call the memory of each value is not needed any more."""
         last: dict[Value, float] = {}
         for position, call in enumerate(self.program.calls):
-            for value in [*call.operands, *call.results]:
-                last[value.root] = position
+            for value in call.operands:
+                last[value if value.owner is None else value.root] = position
+            for value in call.results:
+                last[value if value.owner is None else value.root] = position
         for value in self.program.kept():
             last[value.root] = math.inf
         return last
 
-    def _release(self, call: Call, position: int) -> None:
-        for value in {v.root for v in [*call.operands, *call.results]}:
-            if value in self.buffer_of and self._last[value] == position:
+    def _last_used_at(self) -> dict[float, list[Value]]:
+        dying: dict[float, list[Value]] = {}
+        for value, position in self._last.items():
+            dying.setdefault(position, []).append(value)
+        return dying
+
+    def _release(self, position: int) -> None:
+        for value in self._dying.get(position, ()):
+            if value in self.buffer_of:
                 number = self.buffer_of[value]
                 self._free.setdefault(self.buffers[number].nbytes, []).append(number)
 
@@ -182,10 +233,9 @@ class Writer(Code):
     # One call
 
     def _emit(self, call: Call, position: int) -> None:
-        operands = call.operands
         if len(call.results) == 1 and not call.effect:
             (result,) = call.results
-            if result.owner is not None and call.function in _VIEWS and all(v in self.fixed for v in operands):
+            if result.owner is not None and call.function in _VIEWS and all(v in self.fixed for v in call.operands):
                 args, kwargs = replaced((call.args, call.kwargs), self.fixed.__getitem__)
                 view = call.function(*args, **kwargs)
                 if overlap(view, self.fixed[result.root]) or view.size == 0:
@@ -195,8 +245,29 @@ class Writer(Code):
                 return
         if call.function is batched:
             self._side_by_side(call)
+        elif not call.results:
+            self._call(call.function, *call.args, **call.kwargs)
         else:
             self._fresh(call)
+
+    def _call(self, function: Any, *args: Any, **kwargs: Any) -> bool:
+        """Have a call made: in a step, or in a line if an argument is not the same on every run. Returns which."""
+        objects = self._objects(args)
+        options = kwargs if objects is None or not kwargs else self._objects(kwargs)
+        if objects is None or options is None:
+            self.add(f"{self.name(function)}({self.arguments(args, kwargs)})")
+            return False
+        self.step(partial(function, **options) if options else function, *objects)
+        return True
+
+    def _objects(self, tree: Any) -> Any:
+        """Nested arguments with arrays in the place of values; None if one of these is not always the same array."""
+        try:
+            if tree.__class__ is tuple and _NESTED.isdisjoint(map(type, tree)):
+                return [self.fixed[x] if x.__class__ is Value else x for x in tree]
+            return replaced(tree, self.fixed.__getitem__)
+        except KeyError:
+            return None
 
     def _side_by_side(self, call: Call) -> None:
         """Write several products to buffers that lie one after the other."""
@@ -208,14 +279,19 @@ class Writer(Code):
             self.buffers.append(block[i * size : (i + 1) * size])
             self.fixed[result] = laid_out(self.buffers[-1], result)
         whole = block.view(results[0].dtype).reshape(len(results), *results[0].shape)
-        self._line(np.matmul, call.args, whole)
+        self._call(np.matmul, *call.args, whole)
 
     def _fresh(self, call: Call) -> None:
         """Let the call make its own result."""
         if call.dtype is None and self._is_on_numbers(call):
             line = self._infix(call)
+            (result,) = call.results
+            if result in self._once and len(line) < LONG and not self._careful:
+                self.local[result] = f"({line})"  # where it is needed
+                self._numbers.add(result)
+                return
         elif _is_plain_reduction(call):
-            line = self._reduction(call, "None")
+            line = f"{self.name(_REDUCTIONS[call.function])}({self.arguments(_reduced(call, None), {})})"
         elif call.function is np.take and call.args and _is_an_array(call.args[0]):  # sooner by its method
             line = f"{self.argument(call.args[0])}.take({self.arguments(call.args[1:], call.kwargs)})"
         elif call.function is _plain(getitem) and len(call.args) == 1:
@@ -224,15 +300,14 @@ class Writer(Code):
             line = f"{self.name(call.function)}({self.arguments(call.args, call.kwargs)})"
         if call.dtype is not None and call.results[0].dtype == call.dtype:
             line = f"{self.name(np.asarray)}({line}, {self.name(call.dtype)})"
-        names = []
-        for result in call.results:
-            self.local[result] = f"v{result.number}"
+        names = [f"v{result.number}" for result in call.results]
+        self.add(f"{', '.join(names)}{',' * call.several} = {line}")
+        for name, result in zip(names, call.results, strict=True):
             if not result.is_array and result.dtype.kind == "f":
-                self._numbers.add(result)
-            names.append(f"v{result.number}")
-        self.add(f"{', '.join(names)}{',' * call.several} = {line}" if names else line)
-        if not _is_of_fixed_shape(call):
-            for name, result in zip(names, call.results, strict=True):
+                self._take_number(result, name)
+            else:
+                self.local[result] = name
+            if not _is_of_fixed_shape(call):
                 kind = f"{result.shape}, {self.name(result.dtype)}"
                 self.add(f"{self.name(_check_kind)}({name}, {kind}, {self.name(call, 'call')})")
 
@@ -250,87 +325,75 @@ class Writer(Code):
         function = call.function
         if result in self._returned and function not in (accumulated, stacked):
             return False  # the caller may keep it
-        if self._is_on_numbers(call) and not result.shape:
+        if not result.shape and self._is_on_numbers(call):
             out = self._out(call, result, position)
-            self._fill(out, self._infix(call))
+            self._assign(out, self._infix(call))
         elif isinstance(function, np.ufunc) and function.nout == 1 and not call.kwargs:
             out = self._out(call, result, position, in_place=call.elementwise)
-            casting = ', casting="same_kind"' if call.dtype is not None else ""
-            args = self._with_arrays(call, result)
-            self._line(function, args, out, casting)
-            if function in EXACT and call.elementwise and call.dtype is None:
-                self._sweep_of_ufunc(call, args, out, position)
+            self._ufunc(call, self._with_arrays(call, result), out, position)
         elif _is_plain_reduction(call):
             out = self._out(call, result, position)
-            self.add(self._reduction(call, self.array(out)))
+            self._call(_REDUCTIONS[function], *_reduced(call, out))
         elif function in (_plain(converted), copied, np.copy, expanded) and len(call.args) == 1:
             out = self._out(call, result, position)
-            self._fill(out, self.arguments(call.args, {}), "unsafe")
+            self._fill(out, call.args[0], "unsafe")
         elif function is _plain(getitem) and _is_gather(call):
             out = self._out(call, result, position)
-            source = self.arguments((call.args[0], call.kwargs["index"]), {})
-            self.add(f"{self.name(_gather)}({source}, {self.array(out)})")
+            self._call(_gather, call.args[0], call.kwargs["index"], out)
         elif function is np.take and call.kwargs == {"mode": "clip"} and _is_an_array(call.args[0]):
             out = self._out(call, result, position)
-            source, index = map(self.argument, call.args)
-            self.add(f'{source}.take({index}, None, {self.array(out)}, "clip")')
+            self._call(np.ndarray.take, *call.args, None, out, "clip")
         elif function is np.take and _is_gather(call):
             out = self._out(call, result, position)
-            self.add(f"{self.name(_gather)}({self.arguments(call.args[:2], {})}, {self.array(out)})")
+            self._call(_gather, *call.args[:2], out)
         elif function is _plain(updated):
             out = self._out(call, result, position, in_place=True, only=call.args[0])
             self._start_from(call.args[0], out)
-            target = self.array(out)
-            index, value = call.kwargs["index"], call.args[1]
-            self.add(f"{target}[{self.argument(index)}] = {self.argument(value)}")
+            self._call(operator.setitem, out, call.kwargs["index"], call.args[1])
         elif function is accumulated:
             out = self._out(call, result, position, in_place=True, only=call.args[0])
             self._start_from(call.args[0], out)
-            self.add(self._accumulation(out, *call.args[1:]))
+            self._accumulate(out, *call.args[1:])
         elif function is combined:
             out = self._out(call, result, position, in_place=True, only=call.args[1])
             self._start_from(call.args[1], out)
-            self._combination(call, out, position)
+            self._combine(call, out, position)
         elif function is stacked:
             out = self._out(call, result, position, in_place=call.args[0] is not None, only=call.args[0])
             self._sum_of_products(out, *call.args)
         elif function is _plain(scattered) and not call.args[0].dtype.hasobject:
             out = self._out(call, result, position)
-            arguments = self.arguments(call.args, call.kwargs)
-            self.add(f"{self.name(_scatter)}({arguments}, out={self.array(out)})")
+            self._call(_scatter, *call.args, **call.kwargs, out=out)
         else:
             return False
         self.fixed[result] = out
         return True
 
-    def _sweep_of_ufunc(self, call: Call, args: list[Any], out: np.ndarray[Any, Any], position: int) -> None:
-        given: list[Any] = []
-        single = []
-        for x in args:
-            array = self.fixed.get(x) if isinstance(x, Value) else None
-            if isinstance(x, Value) and array is None and (x.shape or x.owner is not None):
-                return  # not the same array on every run
-            if array is not None and array.ndim == 0:
-                single.append(array)
-            given.append(self.argument(x) if array is None or array.ndim == 0 else array)
-        self._note_sweep(call, position, self.name(call.function), given, out, single)
+    def _ufunc(self, call: Call, args: Sequence[Any], out: np.ndarray[Any, Any], position: int) -> None:
+        function = call.function
+        casting = {} if call.dtype is None else {"casting": "same_kind"}
+        if function in (np.maximum, np.minimum):  # where NumPy wants the keyword, which costs a short call a sixth
+            self._call(function, *args, out=out, **casting)
+        elif self._call(function, *args, out, **casting) and function in EXACT and call.elementwise and not casting:
+            self._note_sweep(call, position, function, self.lines[-1].args[:-1], out)  # type: ignore[union-attr]
 
     def _note_sweep(
-        self, call: Call, position: int, function: str, given: Any, out: Any, single: Any, bind: Any = None
+        self, call: Call, position: int, function: Any, args: Sequence[Any], out: Any, bind: Any = None
     ) -> None:
-        """Note that the last line goes through whole arrays, if it may be made for one block after the other."""
-        last_use = self._last[call.results[0]]
-        sweep = Sweep(len(self.lines) - 1, function, given, out, position, last_use, single, bind)
+        """Note that the last step goes through whole arrays, if it may be made for one block after the other."""
+        sweep = Sweep(len(self.lines) - 1, function, args, out, position, self._last[call.results[0]], bind)
         if sweep.fits() and not self._careful:
             self._sweeps.append(sweep)
 
-    def _with_arrays(self, call: Call, result: Value) -> list[Any]:
+    def _with_arrays(self, call: Call, result: Value) -> Sequence[Any]:
         """The arguments of a ufunc, with arrays in the place of numbers: converting those takes as long as the sum."""
-        dtypes = {result.dtype, *(v.dtype for v in call.operands)}
-        known = call.function in EXACT or call.function in (np.power, np.maximum, np.minimum)
-        if not known or len(dtypes) > 1 or result.dtype.kind != "f" or call.dtype is not None:
-            return list(call.args)
-        return [self._scalar(x, result.dtype) if type(x) in (int, float) else x for x in call.args]
+        args = call.args
+        if self._boxed and not self._boxed.keys().isdisjoint(call.operands):
+            args = tuple([self._boxed.get(x, x) if x.__class__ is Value else x for x in args])
+        numbers = not _NUMBERS.isdisjoint(map(type, args)) and call.dtype is None and result.dtype.kind == "f"
+        if not numbers or call.function not in _ON_ARRAYS or {v.dtype for v in call.operands} != {result.dtype}:
+            return args
+        return [self._scalar(x, result.dtype) if type(x) in _NUMBERS else x for x in args]
 
     def _scalar(self, number: float, dtype: np.dtype[Any]) -> Any:
         key = repr(number), dtype
@@ -340,43 +403,39 @@ class Writer(Code):
             self._scalars[key] = array if np.isfinite(array) else number  # which NumPy warns of, or raises
         return self._scalars[key]
 
-    def _fill(self, out: np.ndarray[Any, Any], source: str, casting: str = "same_kind") -> None:
-        """Let an array have other elements; a single one is sooner assigned."""
+    def _fill(self, out: np.ndarray[Any, Any], source: Any, casting: str = "same_kind") -> None:
+        """Let an array have the elements of a value; a single one is sooner assigned."""
         if out.ndim:
-            self.add(f'{self.name(np.copyto)}({self.array(out)}, {source}, casting="{casting}")')
+            self._call(np.copyto, out, source, **({} if casting == "same_kind" else {"casting": casting}))
         else:
-            self.add(f"{self.array(out)}[()] = {source}")
+            self._assign(out, self.argument(source))
+
+    def _assign(self, out: np.ndarray[Any, Any], source: str) -> None:
+        self.add(f"{self.array(out)}[()] = {source}")
 
     def _start_from(self, value: Any, out: np.ndarray[Any, Any]) -> None:
         """Let `out` have the elements of a value, which it may have already."""
         if self.fixed.get(value) is not out:
-            self._fill(out, self.argument(value))
+            self._fill(out, value)
 
-    def _reduction(self, call: Call, out: str) -> str:
-        """The ufunc's own method, which is what np.sum and its like call in the end."""
-        axis, keepdims = call.kwargs.get("axis"), bool(call.kwargs.get("keepdims", False))
-        reduced = f"{self.arguments(call.args, {})}, {self.argument(axis)}, None, {out}, {keepdims}"
-        return f"{self.name(_REDUCTIONS[call.function])}({reduced})"
-
-    def _accumulation(self, total: np.ndarray[Any, Any], a: Any, b: Any) -> str:
+    def _accumulate(self, total: np.ndarray[Any, Any], a: Any, b: Any) -> None:
         """One call of BLAS where all arrays are the same ones on every run, and lie in memory as it wants them."""
         x, y = (v if isinstance(v, np.ndarray) else self.fixed.get(v) for v in (a, b))
         if x is not None and y is not None and total.flags.c_contiguous and all(x.flags.forc for x in (x, y)):
-            add = blas.accumulation(np.atleast_2d(total), np.atleast_2d(x), y)
-            return f"{self.name(add, 'accumulate')}()"
-        return f"{self.name(_accumulate)}({self.array(total)}, {self.arguments((a, b), {})})"
+            self.step(blas.accumulation(np.atleast_2d(total), np.atleast_2d(x), y))
+        else:
+            self._call(_accumulate, total, a, b)
 
-    def _combination(self, call: Call, out: np.ndarray[Any, Any], position: int) -> None:
+    def _combine(self, call: Call, out: np.ndarray[Any, Any], position: int) -> None:
         x, _, a, b = call.args
         array, factor = self.fixed.get(x), self.fixed.get(a, a)
         if array is None or isinstance(factor, Value):  # not the same array on every run
-            total = f"{self.name(combined)}({self.argument(x)}, {self.array(out)}, {self.arguments((a, b), {})})"
-            self._fill(out, total)
+            self._call(_combine, x, out, a, b)
             return
         bind = partial(blas.combination, a=factor, b=b)
-        self.add(f"{self.name(bind(array, out), 'combine')}()")
+        self.step(bind(array, out))
         single = [factor] if isinstance(factor, np.ndarray) else []
-        self._note_sweep(call, position, "", [array, out], out, single, bind)
+        self._note_sweep(call, position, None, [array, out, *single], out, bind)
 
     def _sum_of_products(self, out: np.ndarray[Any, Any], total: Any, left: Any, right: Any) -> None:
         """One product of all factors that lie as they were placed, and one for each pair of the others."""
@@ -390,8 +449,9 @@ class Writer(Code):
         if total is not None:
             self._start_from(total, out)
         else:
-            self._line(np.matmul, pairs.pop(0), out)
-        self.add(*[self._accumulation(out, a, b) for a, b in pairs])
+            self._call(np.matmul, *pairs.pop(0), out)
+        for a, b in pairs:
+            self._accumulate(out, a, b)
 
     def _whole_factors(self, left: Any, right: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None:
         """Factors whose product is the sum of the products, if these lie one after the other in memory."""
@@ -402,11 +462,6 @@ class Writer(Code):
             return np.concatenate([self.fixed[left[0]]] * len(left), axis=-1), columns[0]
         rows = _joined([x.T if (x := self.fixed.get(a)) is not None else None for a in left])
         return None if rows is None or rows[1] != columns[1] else (rows[0].T, columns[0])
-
-    def _line(self, function: Any, args: Any, out: Any, more: str = "") -> None:
-        # The keyword costs a short call a sixth of its time, but NumPy wants it for these two.
-        keyword = "out=" if function in (np.maximum, np.minimum) else ""
-        self.add(f"{self.name(function)}({self.arguments(args, {})}, {keyword}{self.array(out)}{more})")
 
     def _out(
         self, call: Call, result: Value, position: int, *, in_place: bool = False, only: Any = None
@@ -457,38 +512,38 @@ class Writer(Code):
         self._set_gradients()
         self.add(f"result = {spelled(self.program.outputs, self._result, self._refilled)}")
         self._store()
-        for leaf in dict.fromkeys(self.program.updated):
-            now = f"{self.name(next_number, 'next_number')}()"
-            self.add(f"{self.name(Leaf)}.last_update = {self.name(leaf, 'leaf')}.updated = {now}")
+        if self.program.updated:
+            self.step(_mark_updated, tuple(dict.fromkeys(self.program.updated)))
         self.add("return result")
 
     def _set_gradients(self) -> None:
         for leaf in self.program.folded:
-            self.add(f"{self.name(leaf, 'leaf')}.grad = {self.name(Lost(_FOLDED), 'folded')}")
+            self.step(setattr, leaf, "grad", Lost(_FOLDED))
+        copies: list[tuple[Leaf, Value]] = []
         for leaf, gradient in self.program.grads.items():
-            name = self.name(leaf, "leaf")
             if gradient is None:
-                self.add(f"{name}.grad = None")
+                self.step(setattr, leaf, "grad", None)
             elif gradient.root in self.buffer_of:
                 self.pending[leaf] = Pending(self.fixed[gradient])
-                self.add(f"{name}.grad = {self.name(self.pending[leaf], 'pending')}")
+                self.step(setattr, leaf, "grad", self.pending[leaf])
             else:
-                self.add(f"{name}.grad = {self.name(np.array)}({self.argument(gradient)})")
+                copies.append((leaf, gradient))
+        if copies:
+            leaves, gradients = zip(*copies, strict=True)
+            self._call(_give_copies, leaves, gradients)
 
     def _store(self) -> None:
         program = self.program
         moved = [
             (target, value) for target, value in program.stores.items() if self.fixed.get(value) is not target.source
         ]
-        sources = []
         for _, value in moved:
-            source = self.argument(value)
-            if value.root.kind == "storage":
-                self.add(f"s{value.number} = {source}.copy()")
-                source = f"s{value.number}"
-            sources.append(source)
-        for (target, _), source in zip(moved, sources, strict=True):
-            self._fill(target.source, source)
+            if value.root.kind == "storage":  # which may be written to here
+                self.add(f"s{value.number} = {self.argument(value)}.copy()")
+                self.local[value] = f"s{value.number}"
+                self.fixed.pop(value, None)
+        for target, value in moved:
+            self._fill(target.source, value)
 
     def _result(self, leaf: Any) -> str:
         if isinstance(leaf, Wrapped):
@@ -511,8 +566,25 @@ def _gradient(leaf: Leaf) -> Any:
     return gradient.array() if isinstance(gradient, Pending) else gradient
 
 
+def _give_copies(leaves: Sequence[Leaf], gradients: Sequence[Any]) -> None:
+    array = np.array
+    for leaf, gradient in zip(leaves, gradients):  # noqa: B905 (equally long, and hot)
+        leaf.grad = array(gradient)
+
+
 def _accumulate(total: Any, a: Any, b: Any) -> None:
     np.add(total, np.matmul(a, b), out=total)
+
+
+def _combine(x: Any, y: Any, a: Any, b: float) -> None:
+    np.copyto(y, combined(x, y, a, b))
+
+
+def _mark_updated(leaves: Sequence[Leaf]) -> None:
+    now = next_number()
+    for leaf in leaves:
+        leaf.updated = now
+    Leaf.last_update = now
 
 
 def _copy(value: Any) -> Any:
@@ -550,6 +622,11 @@ def _is_an_array(argument: Any) -> bool:
     return isinstance(argument, Value) and argument.is_array
 
 
+def _reduced(call: Call, out: Any) -> tuple[Any, ...]:
+    """The arguments of the ufunc's own method, which is what np.sum and its like call in the end."""
+    return *call.args, call.kwargs.get("axis"), None, out, bool(call.kwargs.get("keepdims", False))
+
+
 def _is_plain_reduction(call: Call) -> bool:
     named = call.kwargs.keys() <= {"axis", "keepdims"} and len(call.args) == 1 and call.dtype is None
     return call.function in _REDUCTIONS and named and isinstance(call.kwargs.get("axis"), int | tuple | type(None))
@@ -565,8 +642,12 @@ def _is_cut_up(value: Value, program: Program) -> bool:
 
 def _is_gather(call: Call) -> bool:
     """Whole rows named by one array of integers."""
-    if len(call.args) == 2 and call.kwargs.get("axis") == 0 and call.kwargs.keys() == {"axis"}:
+    if len(call.args) == 2 and call.kwargs == {"axis": 0}:
         source, index = call.args
+    elif call.function is np.take and len(call.args) == 2 and not call.kwargs:
+        source, index = call.args
+        if not isinstance(source, Value) or len(source.shape) != 1:
+            return False
     elif len(call.args) == 1 and call.kwargs.keys() == {"index"}:
         source, index = call.args[0], call.kwargs["index"]
     else:
