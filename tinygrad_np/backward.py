@@ -25,12 +25,13 @@ from tinygrad_np.errors import FreedGraphError, MissingRuleError, RuleError, Sta
 from tinygrad_np.graph import Leaf, Node, Pick, Rule, Spec
 from tinygrad_np.signatures import rule_name
 
-__all__ = ["Wrap", "cut_off", "reachable", "summed_to", "walk", "zero"]
+__all__ = ["PLAIN", "Wrap", "cut_off", "reachable", "summed_to", "walk", "zero"]
 
 Array = Any  # an ndarray, a NumPy scalar, or a Tensor where rules are being recorded
 Wrap = Callable[[Any, Node], Any]  # makes a Tensor of an array and its node
 
-_PLAIN: frozenset[Any] = frozenset({np.ndarray, np.float64, np.float32})
+PLAIN: set[Any] = {np.ndarray, np.float64, np.float32}
+"""The kinds of arrays of which shape and dtype say whether they are what a rule should return."""
 
 
 def zero(*_: Any, **__: Any) -> Any:
@@ -150,15 +151,20 @@ def walk(
                 if guarded and gradient is not g:
                     gradient = cut_off(g, gradient)
                 if (
-                    gradient.__class__ not in _PLAIN
+                    type(gradient) not in PLAIN
                     or gradient.shape != parent.shape
                     or gradient.dtype is not parent.dtype
                 ):
                     gradient = _fitted(gradient, node, parent, rule)
                 if spreads:
                     masked.add(parent)
-                if parent not in cotangents:
-                    if parent.__class__ is Leaf or (targets is not None and parent in targets):
+                if targets is None and parent.__class__ is Leaf:  # where this ends, so that it need not wait its turn
+                    if parent not in found:
+                        found[parent] = _unshared(gradient, arguments)
+                        continue
+                    so_far = found
+                elif parent not in cotangents:
+                    if targets is not None and parent in targets:
                         gradient = _unshared(gradient, arguments)
                     cotangents[parent] = gradient
                     if ahead is None:
@@ -166,10 +172,13 @@ def walk(
                     else:
                         waiting[-parent.number] = parent
                         heappush(turns, -parent.number)
-                elif parent in sums and gradient.__class__ is np.ndarray:
-                    np.add(cotangents[parent], gradient, out=cotangents[parent])
+                    continue
                 else:
-                    cotangents[parent] = total = cotangents[parent] + gradient
+                    so_far = cotangents
+                if parent in sums and gradient.__class__ is np.ndarray:
+                    np.add(so_far[parent], gradient, out=so_far[parent])
+                else:
+                    so_far[parent] = total = so_far[parent] + gradient
                     if total.__class__ is np.ndarray:
                         sums.add(parent)
             if not retain:

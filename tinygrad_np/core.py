@@ -63,10 +63,10 @@ def _operators(ufunc: np.ufunc) -> tuple[Callable[[Tensor, Any], Any], ...]:
     """``a + b``, its reflection and ``a += b``, from the ufunc that they stand for."""
 
     def forward(self: Tensor, other: Any) -> Any:
-        return table[ufunc].call((self, other), _NO_KEYWORDS)
+        return table[ufunc].binary(self, other)
 
     def reflected(self: Tensor, other: Any) -> Any:
-        return table[ufunc].call((other, self), _NO_KEYWORDS)
+        return table[ufunc].binary(other, self)
 
     def in_place(self: Tensor, other: Any) -> Any:
         return self._rebind(apply(ufunc, (self, other)), f"an in-place {ufunc.__name__}")
@@ -403,6 +403,10 @@ class Handler:
         """Make the call with these arguments, Tensors among them."""
         raise NotImplementedError
 
+    def binary(self, x0: Any, x1: Any) -> Any:
+        """Make the call with two arguments, as an operator does."""
+        return self.call((x0, x1), _NO_KEYWORDS)
+
 
 class Differentiable(Handler):
     """Run the function on arrays and, if an argument depends on a leaf, record a node.
@@ -566,45 +570,78 @@ class Ufunc(Differentiable):
 
     def call(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """Run and record a call with one or two positional arguments; leave all others to the general way."""
-        if kwargs or len(args) != self.arity or capturing.get() is not None:
+        if kwargs or len(args) != self.arity:
             return super().call(args, kwargs)
-        x0 = args[0]
+        return self.binary(*args) if self.arity == 2 else self.unary(*args)
+
+    def unary(self, x0: Any) -> Any:
+        """Run and record a call with one argument."""
+        value0, node0 = (x0._value, x0._node) if x0.__class__ is Tensor else (_operand(x0, self.name), None)
+        tape = capturing.get()
+        if tape is not None and x0.__class__ is Tensor:
+            value0 = tape.storage(value0)
+        try:
+            value = self.function(value0) if tape is None else tape.call(self.function, (value0,), _NO_KEYWORDS)
+        except (ValueError, TypeError) as error:
+            raise explained(error, self.name, (value0,), {}) from error
+        tensor: Tensor = _new(Tensor)
+        tensor._value, tensor._node = value, None
+        if node0 is None or not recording.get():
+            return tensor
+        keeps_output, keeps0, _ = self._kept[1]
+        tensor._node = node = _new(Node)
+        node.number = next_number()
+        node.function = self
+        node.parents = (node0,)
+        node.inputs = (value0 if keeps0 else node0,)
+        node.output = value if keeps_output else None
+        node.static = _NO_KEYWORDS
+        node.shape = value.shape
+        node.dtype = value.dtype
+        return tensor
+
+    def binary(self, x0: Any, x1: Any) -> Any:
+        """Run and record a call with two arguments."""
         if x0.__class__ is Tensor:
             value0, node0 = x0._value, x0._node
         else:
             value0, node0 = x0 if x0.__class__ in _NUMBERS else _operand(x0, self.name), None
-        if self.arity == 1:
-            try:
-                value = self.function(value0)
-            except (ValueError, TypeError) as error:
-                raise explained(error, self.name, (value0,), {}) from error
-            if node0 is None or not recording.get():
-                return Tensor(value)
-            keeps_output, keeps0, _ = self._kept[1]
-            return self._tensor(value, (node0,), (value0 if keeps0 else node0,), value if keeps_output else None)
-        x1 = args[1]
         if x1.__class__ is Tensor:
             value1, node1 = x1._value, x1._node
         else:
             value1, node1 = x1 if x1.__class__ in _NUMBERS else _operand(x1, self.name), None
+        tape = capturing.get()
+        if tape is not None:
+            value0 = tape.storage(value0) if x0.__class__ is Tensor else value0
+            value1 = tape.storage(value1) if x1.__class__ is Tensor else value1
+        function = self.function
         try:
-            value = self.function(value0, value1)
+            value = function(value0, value1) if tape is None else tape.call(function, (value0, value1), _NO_KEYWORDS)
         except (ValueError, TypeError) as error:
             raise explained(error, self.name, (value0, value1), {}) from error
+        tensor: Tensor = _new(Tensor)
+        tensor._value, tensor._node = value, None
         if node0 is None:
-            if node1 is None:
-                return Tensor(value)
-            tracked = 2
+            if node1 is None or not recording.get():
+                return tensor
+            keeps_output, keeps0, keeps1 = self._kept[2]
+        elif recording.get():
+            keeps_output, keeps0, keeps1 = self._kept[1 if node1 is None else 3]
         else:
-            tracked = 1 if node1 is None else 3
-        if not recording.get():
-            return Tensor(value)
-        keeps_output, keeps0, keeps1 = self._kept[tracked]
-        inputs = (
+            return tensor
+        tensor._node = node = _new(Node)
+        node.number = next_number()
+        node.function = self
+        node.parents = (node0, node1)
+        node.inputs = (
             value0 if keeps0 or value0.__class__ in _NUMBERS else node0 or _stand_in(value0),
             value1 if keeps1 or value1.__class__ in _NUMBERS else node1 or _stand_in(value1),
         )
-        return self._tensor(value, (node0, node1), inputs, value if keeps_output else None)
+        node.output = value if keeps_output else None
+        node.static = _NO_KEYWORDS
+        node.shape = value.shape
+        node.dtype = value.dtype
+        return tensor
 
 
 def _operand(argument: Any, name: str) -> Any:

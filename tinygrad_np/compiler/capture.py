@@ -9,6 +9,7 @@ What a replay could not repeat, such as a decision that depends on an element's 
 
 from __future__ import annotations
 
+import functools
 import operator
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_np.backward import PLAIN
 from tinygrad_np.compiler.program import Call, Program, Value, Wrapped
 from tinygrad_np.core import Tensor, converted, getitem, table, updated
 from tinygrad_np.errors import CaptureError
@@ -40,6 +42,18 @@ _OF_ANY_SHAPE = frozenset(
 _WRITING = frozenset({np.copyto, np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal})
 
 _QUERIES = frozenset({np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj})
+
+
+def _operators(ufunc: np.ufunc) -> tuple[Callable[[Traced, Any], Any], ...]:
+    """``a * b`` and its reflection, without the way through NumPy that the mixin takes."""
+
+    def forward(self: Traced, other: Any) -> Any:
+        return NotImplemented if type(other) is Tensor else self.tape.call(ufunc, (self, other), {})
+
+    def reflected(self: Traced, other: Any) -> Any:
+        return NotImplemented if type(other) is Tensor else self.tape.call(ufunc, (other, self), {})
+
+    return forward, reflected
 
 
 class Traced(np.lib.mixins.NDArrayOperatorsMixin, ArrayMethods):
@@ -90,14 +104,14 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin, ArrayMethods):
         return self.array.flags
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if any(isinstance(x, Tensor) for x in inputs):
+        if Tensor in map(type, inputs):
             return NotImplemented  # a Tensor wraps what is captured
         return self.tape.call(ufunc if method == "__call__" else getattr(ufunc, method), inputs, kwargs)
 
     def __array_function__(
         self, function: Function, types: Iterable[type], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        if any(issubclass(kind, Tensor) for kind in types):
+        if Tensor in types:
             return NotImplemented
         return self.tape.call(function, args, kwargs)
 
@@ -148,6 +162,15 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin, ArrayMethods):
                 "and the replay would not see what happens to it there: compute it in one thread"
             )
         return True
+
+    # The operators that rules are full of; the mixin has all others.
+
+    __add__, __radd__ = _operators(np.add)
+    __sub__, __rsub__ = _operators(np.subtract)
+    __mul__, __rmul__ = _operators(np.multiply)
+    __truediv__, __rtruediv__ = _operators(np.true_divide)
+    __pow__, __rpow__ = _operators(np.power)
+    __matmul__, __rmatmul__ = _operators(np.matmul)
 
     # What a replay could not repeat.
 
@@ -205,10 +228,13 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin, ArrayMethods):
         return self._escapes("tolist()", lambda array: array.tolist())
 
 
+PLAIN.add(Traced)
+
 _ARRAYS = (np.ndarray, np.generic)
 _SEVERAL = (tuple, list)
-# What arguments that nothing is nested in consist of.
-_ATOMS = frozenset({Traced, np.ndarray, int, float, complex, bool, type(None), np.float64, np.float32, np.int64})
+_NUMBERS = frozenset({int, float, complex, bool, np.float64, np.float32, np.int64})
+_OF_NUMPY = frozenset({np.ndarray, *_NUMBERS, *np.sctypeDict.values()} - {int, float, complex, bool})
+_ATOMS = _NUMBERS | {str, type(None), np.dtype, type}
 
 
 def _described(x: Traced) -> str:
@@ -283,8 +309,9 @@ class Tape:
 
     def _value(self, kind: str, array: Any, source: Any = None) -> Value:
         self._count += 1
-        strides = array.strides if isinstance(array, np.ndarray) else ()
-        return Value(self._count, kind, array.shape, array.dtype, strides, isinstance(array, np.ndarray), source)
+        is_array = isinstance(array, np.ndarray)
+        strides = array.strides if is_array else ()
+        return Value(self._count, kind, array.shape, array.dtype, strides, is_array, source)
 
     # The gradients of leaves are Python state: the function sees its own changes, the outside only those of a replay.
 
@@ -319,8 +346,11 @@ class Tape:
                 if isinstance(leaf, Traced):
                     leaf.is_elsewhere()
             return function(*map_leaves(_concrete, tuple(args)), **map_leaves(_concrete, kwargs))
-        out = target = dtype = None
-        if kwargs or function.__class__ is not np.ufunc:  # else there is nothing special about it
+        if not kwargs and type(function) is np.ufunc:
+            made = self._ufunc(function, args)
+            if made is not None:
+                return made
+        if not _is_ordinary(function):
             if getattr(function, "traceable", False):
                 return function(*args, **kwargs)
             if function is np.copyto and kwargs.get("where", True) is True:
@@ -328,34 +358,83 @@ class Tape:
             _refuse(function, len(args), kwargs)
             if function in _QUERIES:
                 return function(*map_leaves(_concrete, tuple(args)), **kwargs)
-            kwargs = dict(kwargs)
-            out = kwargs.pop("out", None)
-            if isinstance(out, tuple):
-                (out,) = out if len(out) == 1 else (self._several_outs(function),)
-            if out is not None:
-                kwargs.pop("casting", None)
-            if isinstance(out, Traced) and not out.is_array:
-                out = None  # an operator in place gives the name of a number to another one
-        if out is not None:
-            target = self.storage(out)
-        if _ATOMS.issuperset(map(type, args)):  # nothing nested, as in most calls
-            concrete = tuple([a.array if type(a) is Traced else a for a in args])
-            given, operands = args, tuple(map(self._operand, args))
-        else:
-            given, args = leaves(args), tuple(args)
-            concrete, operands = map_leaves(_concrete, args), map_leaves(self._operand, args)
-        concrete_kwargs = kwargs
-        if kwargs:
-            given = [*given, *leaves(kwargs)]
-            concrete_kwargs, kwargs = map_leaves(_concrete, kwargs), map_leaves(self._operand, kwargs)
+        if "out" in kwargs:
+            return self._call_with_out(function, args, kwargs)
+        given: list[Any] = []
+        concrete, operands = self._apart(tuple(args), given)
+        concrete_kwargs, operands_by_name = self._apart(kwargs, given) if kwargs else (kwargs, kwargs)
         result = function(*concrete, **concrete_kwargs)
-        if target is not None and (result.dtype != target.dtype or result.shape != target.shape):
+        return self._record(Call(function, operands, operands_by_name, [], None, effect), given, result)
+
+    def _ufunc(self, function: np.ufunc, args: Sequence[Any]) -> Any:
+        """The most frequent call, soon done: of a ufunc with one result, on numbers and arrays; None if it is none."""
+        concrete: list[Any] = []
+        given: list[Any] = []
+        operands: list[Value] = []
+        for x in args:
+            kind = type(x)
+            if kind is Traced:
+                if x.tape is not self or self._stale:
+                    return None
+                concrete.append(x.array)
+                given.append(x.value)
+                operands.append(x.value)
+            elif kind in _NUMBERS:
+                concrete.append(x)
+                given.append(x)
+            else:
+                return None
+        result = function(*concrete)
+        if type(result) not in _OF_NUMPY:
+            return None
+        return Traced(self, self._noted(function, tuple(given), operands, result), result)
+
+    def _noted(self, function: np.ufunc, args: tuple[Any, ...], operands: list[Value], result: Any) -> Value:
+        """The result of a new call of a ufunc."""
+        value = self._value("result", result)
+        call = Call.of_ufunc(function, args, operands, value)
+        self._note_errors(call)
+        self.program.calls.append(call)
+        return value
+
+    def _call_with_out(self, function: Function, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """A call whose result is written into an array: the array has another content from then on."""
+        out, dtype = kwargs["out"], None
+        if isinstance(out, tuple):
+            (out,) = out if len(out) == 1 else (self._several_outs(function),)
+        without = ("out",) if out is None else ("out", "casting")
+        kwargs = {name: value for name, value in kwargs.items() if name not in without}
+        if out is None or (isinstance(out, Traced) and not out.is_array):
+            return self.call(function, args, kwargs)  # an operator in place gives the name of a number to another one
+        target = self.storage(out)
+        given: list[Any] = []
+        concrete, operands = self._apart(tuple(args), given)
+        concrete_kwargs, operands_by_name = self._apart(kwargs, given)
+        result = function(*concrete, **concrete_kwargs)
+        if result.dtype != target.dtype or result.shape != target.shape:
             dtype = target.dtype
             result = np.empty_like(target.array)
             casting = {"casting": "same_kind"} if isinstance(function, np.ufunc) else {}
             function(*concrete, out=result, **concrete_kwargs, **casting)
-        made = self._record(Call(function, operands, kwargs, [], dtype, effect), given, result)
-        return made if target is None else self._write_to(out, target, made)
+        made = self._record(Call(function, operands, operands_by_name, [], dtype), given, result)
+        return self._write_to(out, target, made)
+
+    def _apart(self, tree: Any, given: list[Any]) -> tuple[Any, Any]:
+        """Nested arguments with arrays, and with values, in the place of what stands for them; these are `given`."""
+        kind = type(tree)
+        if kind is Traced or kind is np.ndarray:
+            given.append(tree)
+            return tree.array if kind is Traced else tree, self._operand(tree)
+        if kind in _ATOMS:
+            return tree, tree
+        if kind is tuple or kind is list:
+            pairs = [self._apart(item, given) for item in tree]
+            return kind([a for a, _ in pairs]), kind([b for _, b in pairs])
+        if kind is dict:
+            items = {key: self._apart(item, given) for key, item in tree.items()}
+            return {key: a for key, (a, _) in items.items()}, {key: b for key, (_, b) in items.items()}
+        given += leaves(tree)
+        return map_leaves(_concrete, tree), map_leaves(self._operand, tree)
 
     def _write_to(self, array: Any, target: Traced, made: Traced) -> Traced:
         """Let what stands in for an array, which may be a plain one, have another content."""
@@ -384,21 +463,28 @@ class Tape:
         """The call with values for its results."""
         for array in made:
             value = self._value("result", array)
-            if call.function.__class__ is not np.ufunc:  # whose results are new arrays
+            # The results of a ufunc are new arrays.
+            if type(call.function) is not np.ufunc and isinstance(array, np.ndarray):
                 for operand in given:
-                    if overlap(array, _concrete(operand)):
+                    concrete = _concrete(operand)
+                    if array.base is None and array is not concrete:
+                        continue  # it has memory of its own
+                    if overlap(array, concrete):
                         value.owner = self._operand(operand).root
             call.results.append(value)
+        self._note_errors(call)
+        return call
+
+    def _note_errors(self, call: Call) -> None:
         errors: Any = np.geterr()
         if errors != self._last_errors:
             self._last_errors = errors
             self.program.ignored |= {kind: setting for kind, setting in errors.items() if setting == "ignore"}
         if errors != self._errors:
             call.errors = {kind: setting for kind, setting in errors.items() if setting != self._errors[kind]}
-        return call
 
     def _operand(self, leaf: Any) -> Any:
-        if isinstance(leaf, Traced):
+        if type(leaf) is Traced:
             if leaf.tape is not self:  # left over from another capture
                 return self._operand(leaf.array)
             if self._stale and leaf.value.root in self._stale:
@@ -498,7 +584,15 @@ class Tape:
 def _concrete(leaf: Any) -> Any:
     if isinstance(leaf, slice):
         return slice(*(_concrete(part) for part in (leaf.start, leaf.stop, leaf.step)))
-    return leaf.array if isinstance(leaf, Traced) else leaf
+    return leaf.array if type(leaf) is Traced else leaf
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_ordinary(function: Function) -> bool:
+    """Whether there is nothing about a function that a call of it must be looked at for."""
+    special = _WRITING | _QUERIES | _OF_ANY_SHAPE | {np.where, table[getitem].function}
+    name = getattr(function, "__name__", "")
+    return function not in special and name != "at" and not getattr(function, "traceable", False)
 
 
 def _refuse(function: Function, count: int, kwargs: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ from tinygrad_np.trees import leaves, map_leaves
 __all__ = ["Call", "Program", "Value", "Wrapped", "replaced", "spelled", "values_in"]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Value:
     """An array that takes part in a program.
 
@@ -91,7 +91,7 @@ _FLAT = frozenset(
 )
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Call:
     """One NumPy call.
 
@@ -128,6 +128,16 @@ class Call:
     errors: dict[str, str] = field(default_factory=dict)
     operands: list[Value] = field(init=False)
     flat: bool = field(init=False)
+
+    @classmethod
+    def of_ufunc(cls, function: np.ufunc, args: tuple[Any, ...], operands: list[Value], result: Value) -> Call:
+        """A call that is known to be flat, made in half the time."""
+        call: Call = object.__new__(cls)
+        call.function, call.args, call.operands, call.results = function, args, operands, [result]
+        call.kwargs, call.errors, call.dtype = {}, {}, None
+        call.effect = call.several = False
+        call.flat = True
+        return call
 
     def __post_init__(self) -> None:
         self.flat = not self.kwargs and _FLAT.issuperset(map(type, self.args))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import zip_longest
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -99,14 +100,35 @@ class Repetition(Tape):
                 "it was used, or by out= where np.zeros_like(x) or what the call returns should be used instead"
             )
 
+    def _noted(self, function: np.ufunc, args: tuple[Any, ...], operands: list[Value], result: Any) -> Value:
+        """As for `Tape`; that most calls are as they were is told soon."""
+        earlier = self._earlier()
+        if earlier is None or not _is_same(earlier, function, args, result):
+            call = self._written(Call(function, args, {}, []), (), [result])
+            self.program.calls.append(call)
+            return call.results[0]
+        self._take_over(earlier, [result])
+        self.program.calls.append(earlier)
+        return earlier.results[0]
+
+    def _earlier(self) -> Call | None:
+        """The call that was made at this point the first time."""
+        calls, position = self._first.calls, len(self.program.calls)
+        return calls[position] if position < len(calls) else None
+
+    def _take_over(self, earlier: Call, made: list[Any]) -> None:
+        """Let the values of a call stand for its results once more."""
+        self._count += len(made)
+        for value in earlier.operands:
+            if value.kind != "constant" and (value.kind != "result" or value.source is None):
+                return
+        for value, array in zip(earlier.results, made, strict=True):  # made of what does not change
+            value.source = array
+
     def _written(self, call: Call, given: Sequence[Any], made: list[Any]) -> Call:
-        position = len(self.program.calls)
-        earlier = self._first.calls[position] if position < len(self._first.calls) else None
+        earlier = self._earlier()
         if earlier is not None and _alike(call, earlier, made):
-            self._count += len(made)
-            if all(map(_is_unchanging, earlier.operands)):
-                for value, array in zip(earlier.results, made, strict=True):
-                    value.source = array
+            self._take_over(earlier, made)
             return earlier
         theirs = super()._written(call, given, made)
         if earlier is None:
@@ -159,10 +181,6 @@ def _spoil(array: np.ndarray[Any, Any]) -> None:
         array[...] = np.where(np.abs(array) < _SMALL, array + array.dtype.type(1), array.dtype.type(0))
 
 
-def _is_unchanging(value: Value) -> bool:
-    return value.kind == "constant" or (value.kind == "result" and value.source is not None)
-
-
 def _place(array: np.ndarray[Any, Any]) -> tuple[int, tuple[int, ...]]:
     return array.ctypes.data, array.strides
 
@@ -170,6 +188,14 @@ def _place(array: np.ndarray[Any, Any]) -> tuple[int, tuple[int, ...]]:
 def _is_writeable(array: np.ndarray[Any, Any]) -> bool:
     memory = owner(array)
     return array.flags.writeable or (isinstance(memory, np.ndarray) and memory.flags.writeable)
+
+
+def _is_same(earlier: Call, function: np.ufunc, args: tuple[Any, ...], result: Any) -> bool:
+    """Whether a call of a ufunc is an earlier one to the last object."""
+    if earlier.function is not function or len(earlier.args) != len(args) or earlier.kwargs:
+        return False
+    value = earlier.results[0]
+    return result.shape == value.shape and result.dtype is value.dtype and all(map(is_, args, earlier.args))
 
 
 def _alike(call: Call, earlier: Call, made: list[Any]) -> bool:
