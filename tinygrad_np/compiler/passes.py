@@ -38,6 +38,7 @@ REPEATED = 65_536
 """Up to how many bytes in all rows repeating one costs less than it brings."""
 
 _PART = table[getitem].function
+_ATOMS = (bool, int, float, complex, str, np.generic, type(None), type(...))
 _RESHAPES = {np.reshape, np.ravel, table[reshaped].function}
 
 
@@ -64,13 +65,17 @@ def fold_constants(program: Program) -> Program:
     folded: dict[Value, Value] = {}
     calls = []
     for call in program.calls:
-        call = _on_others(call, folded)
-        if not call.effect and all(v.kind == "constant" for v in call.operands):
+        call = _on_others(call, folded) if folded else call
+        if _never_changes(call):
             for result in call.results:
                 folded[result] = dataclasses.replace(result, kind="constant", owner=None)
         else:
             calls.append(call)
     return _with(program, calls, folded, program.values + list(folded.values()))
+
+
+def _never_changes(call: Call) -> bool:
+    return not call.effect and {v.kind for v in call.operands} <= {"constant"}
 
 
 def drop_identities(program: Program) -> Program:
@@ -80,7 +85,7 @@ def drop_identities(program: Program) -> Program:
     instead: dict[Value, Value] = {}
     calls = []
     for call in program.calls:
-        call = _on_others(call, instead)
+        call = _on_others(call, instead) if instead else call
         same = _same(call)
         if same is None:
             calls.append(call)
@@ -112,7 +117,7 @@ def share_common_calls(program: Program) -> Program:
     shared: dict[Value, Value] = {}
     calls = []
     for call in program.calls:
-        call = _on_others(call, shared)
+        call = _on_others(call, shared) if shared else call
         key = None if call.effect else _key(call)
         if key is not None and key in seen:
             shared.update(zip(call.results, seen[key], strict=True))
@@ -125,17 +130,20 @@ def share_common_calls(program: Program) -> Program:
 
 def _key(call: Call) -> Any:
     """What two equal calls have in common; None if that cannot be told."""
-    parts: list[Any] = [id(call.function), str(call.dtype), *call.errors.items(), *call.kwargs]
+    parts: list[Any] = [call.function, call.dtype]
     for leaf in call.args if call.flat else leaves((call.args, list(call.kwargs.values()))):
-        if isinstance(leaf, Value):
+        if leaf.__class__ is Value:
             parts.append(leaf)
-        elif leaf is None or leaf is Ellipsis or isinstance(leaf, bool | int | float | complex | str | np.generic):
-            parts.append((type(leaf), repr(leaf)))  # 0.0 and -0.0, 1 and True are equal, and give other results
-        elif isinstance(leaf, slice | np.dtype | type) and not list(values_in(leaf)):
+        elif isinstance(leaf, _ATOMS):
+            # 0.0 and -0.0, 1 and True are equal, and give other results
+            parts.append((type(leaf), leaf if leaf and not isinstance(leaf, complex) else repr(leaf)))
+        elif isinstance(leaf, (slice, np.dtype, type)) and not list(values_in(leaf)):
             parts.append(repr(leaf))
         else:
             return None
-    return tuple(parts) if call.flat else (*parts, _structure((call.args, call.kwargs)))
+    if call.errors:
+        parts += call.errors.items()
+    return tuple(parts) if call.flat else (*parts, *call.kwargs, _structure((call.args, call.kwargs)))
 
 
 def _structure(tree: Any) -> str:
@@ -183,17 +191,16 @@ def batch_products(program: Program) -> Program:
 
 def expand_broadcasts(program: Program) -> Program:
     """Repeat a short row or column once, in an array of its own, if many elementwise calls would."""
-    uses: Counter[tuple[Value, tuple[int, ...]]] = Counter()
-    for call in program.calls:
-        uses.update((value, call.results[0].shape) for value in _broadcast(call))
+    again = {call: found for call in program.calls if (found := _broadcast(call))}
+    uses = Counter((value, call.results[0].shape) for call, found in again.items() for value in found)
     if not uses:
         return program
     whole: dict[tuple[Value, tuple[int, ...]], Value] = {}
     number = program.unused_numbers()
     values, calls = list(program.values), []
     for call in program.calls:
-        again = _broadcast(call)
-        for value in again:
+        found = again.get(call, [])
+        for value in found:
             key = value, call.results[0].shape
             if uses[key] < OFTEN or key in whole:
                 continue
@@ -204,8 +211,8 @@ def expand_broadcasts(program: Program) -> Program:
                 values.append(whole[key])
             else:
                 calls.append(Call(expanded, (value,), {"shape": key[1]}, [whole[key]]))
-        found = {value: whole.get((value, call.results[0].shape), value) for value in again}
-        calls.append(_on_others(call, found))
+        instead = {value: whole.get((value, call.results[0].shape), value) for value in found}
+        calls.append(_on_others(call, instead) if instead else call)
     return dataclasses.replace(program, values=values, calls=calls)
 
 
@@ -215,7 +222,10 @@ def _broadcast(call: Call) -> list[Value]:
     if call.function not in EXACT or not call.flat or call.dtype is not None:
         return []
     (result,) = call.results
-    stretched = [v for v in call.operands if v.shape != result.shape and math.prod(v.shape) > 1]
+    shape, stretched = result.shape, []
+    for value in call.operands:
+        if value.shape != shape and math.prod(value.shape) > 1:
+            stretched.append(value)
     if not stretched or result.shape[-1] > SHORT or result.nbytes > REPEATED:
         return []
     rows = result.strides == result.packed and result.strides[-1] == result.dtype.itemsize
@@ -238,7 +248,7 @@ def _with(program: Program, calls: list[Call], instead: dict[Value, Value], valu
     def by(value: Value) -> Value:
         return instead.get(value, value)
 
-    for call in calls:
+    for call in calls if instead else ():
         for result in call.results:
             result.owner = None if result.owner is None else by(result.owner)
     return dataclasses.replace(
