@@ -13,19 +13,19 @@ import functools
 import operator
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinygrad_np.backward import PLAIN
-from tinygrad_np.compiler.program import Call, Program, Value, Wrapped
+from tinygrad_np.compiler.program import FLAT, Call, Program, Value, Wrapped
 from tinygrad_np.core import Tensor, converted, getitem, table, updated
 from tinygrad_np.errors import CaptureError
 from tinygrad_np.graph import Leaf, Pending, capturing, next_number
 from tinygrad_np.memory import laid_out
 from tinygrad_np.methods import ArrayMethods
 from tinygrad_np.signatures import function_name
-from tinygrad_np.trees import leaves, map_leaves
+from tinygrad_np.trees import leaves, map_leaves, refilled
 
 __all__ = ["Tape", "Traced", "copied", "overlap", "reinterpreted"]
 
@@ -230,11 +230,30 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin, ArrayMethods):
 
 PLAIN.add(Traced)
 
+# NumPy keeps its error handling in this variable, in another object whenever it is changed. That is private to NumPy,
+# but to look for a new object takes a tenth of the time that np.geterr() does.
+_SETTINGS: Any = getattr(np._core.umath, "_extobj_contextvar", None) if hasattr(np, "_core") else None
+
 _ARRAYS = (np.ndarray, np.generic)
 _SEVERAL = (tuple, list)
 _NUMBERS = frozenset({int, float, complex, bool, np.float64, np.float32, np.int64})
 _OF_NUMPY = frozenset({np.ndarray, *_NUMBERS, *np.sctypeDict.values()} - {int, float, complex, bool})
-_ATOMS = _NUMBERS | {str, type(None), np.dtype, type}
+_ATOMS = _NUMBERS | {str, type(None), type(...), type, *(type(np.dtype(char)) for char in np.typecodes["All"])}
+
+
+Given = tuple[Any, Value]
+"""An array that a call is made on, and what it is in the program."""
+
+
+class Attempt(NamedTuple):
+    """A call that has been made, before it is written down: its arguments have values in the place of arrays."""
+
+    function: Function
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    given: list[Given]
+    dtype: np.dtype[Any] | None = None
+    effect: bool = False
 
 
 def _described(x: Traced) -> str:
@@ -259,7 +278,8 @@ class Tape:
         self.active = True
         self._start = next_number()
         self._errors: Any = np.geterr()
-        self._last_errors: Any = None
+        self._settings: Any = None
+        self._other_errors: dict[str, str] = {}
         self._storages: dict[int, Traced] = {}
         self._transient: set[Value] = set()
         self._grad_inputs: dict[Leaf, Traced | None] = {}
@@ -346,7 +366,7 @@ class Tape:
                 if isinstance(leaf, Traced):
                     leaf.is_elsewhere()
             return function(*map_leaves(_concrete, tuple(args)), **map_leaves(_concrete, kwargs))
-        if not kwargs and type(function) is np.ufunc:
+        if type(function) is np.ufunc and not kwargs:
             made = self._ufunc(function, args)
             if made is not None:
                 return made
@@ -360,25 +380,28 @@ class Tape:
                 return function(*map_leaves(_concrete, tuple(args)), **kwargs)
         if "out" in kwargs:
             return self._call_with_out(function, args, kwargs)
-        given: list[Any] = []
+        given: list[Given] = []
         concrete, operands = self._apart(tuple(args), given)
         concrete_kwargs, operands_by_name = self._apart(kwargs, given) if kwargs else (kwargs, kwargs)
         result = function(*concrete, **concrete_kwargs)
-        return self._record(Call(function, operands, operands_by_name, [], None, effect), given, result)
+        return self._record(Attempt(function, operands, operands_by_name, given, effect=effect), result)
 
-    def _ufunc(self, function: np.ufunc, args: Sequence[Any]) -> Any:
-        """The most frequent call, soon done: of a ufunc with one result, on numbers and arrays; None if it is none."""
+    def _ufunc(self, function: np.ufunc, args: Sequence[Any], target: Traced | None = None) -> Any:
+        """The most frequent call, soon done: of a ufunc with one result, on numbers and arrays; None if it is none, or
+        the result does not fit a target.
+        """
         concrete: list[Any] = []
         given: list[Any] = []
         operands: list[Value] = []
         for x in args:
             kind = type(x)
             if kind is Traced:
-                if x.tape is not self or self._stale:
+                value = x.value
+                if x.tape is not self or (self._stale and value.root in self._stale):
                     return None
                 concrete.append(x.array)
-                given.append(x.value)
-                operands.append(x.value)
+                given.append(value)
+                operands.append(value)
             elif kind in _NUMBERS:
                 concrete.append(x)
                 given.append(x)
@@ -387,12 +410,14 @@ class Tape:
         result = function(*concrete)
         if type(result) not in _OF_NUMPY:
             return None
+        if target is not None and (result.dtype != target.dtype or result.shape != target.shape):
+            return None
         return Traced(self, self._noted(function, tuple(given), operands, result), result)
 
     def _noted(self, function: np.ufunc, args: tuple[Any, ...], operands: list[Value], result: Any) -> Value:
         """The result of a new call of a ufunc."""
         value = self._value("result", result)
-        call = Call.of_ufunc(function, args, operands, value)
+        call = Call.known(function, args, {}, [value], operands, True)
         self._note_errors(call)
         self.program.calls.append(call)
         return value
@@ -407,81 +432,93 @@ class Tape:
         if out is None or (isinstance(out, Traced) and not out.is_array):
             return self.call(function, args, kwargs)  # an operator in place gives the name of a number to another one
         target = self.storage(out)
-        given: list[Any] = []
-        concrete, operands = self._apart(tuple(args), given)
-        concrete_kwargs, operands_by_name = self._apart(kwargs, given)
-        result = function(*concrete, **concrete_kwargs)
-        if result.dtype != target.dtype or result.shape != target.shape:
-            dtype = target.dtype
-            result = np.empty_like(target.array)
-            casting = {"casting": "same_kind"} if isinstance(function, np.ufunc) else {}
-            function(*concrete, out=result, **concrete_kwargs, **casting)
-        made = self._record(Call(function, operands, operands_by_name, [], dtype), given, result)
+        made = None if kwargs or type(function) is not np.ufunc else self._ufunc(function, args, target)
+        if made is None:
+            given: list[Given] = []
+            concrete, operands = self._apart(tuple(args), given)
+            concrete_kwargs, operands_by_name = self._apart(kwargs, given)
+            result = function(*concrete, **concrete_kwargs)
+            if result.dtype != target.dtype or result.shape != target.shape:
+                dtype = target.dtype
+                result = np.empty_like(target.array)
+                casting = {"casting": "same_kind"} if isinstance(function, np.ufunc) else {}
+                function(*concrete, out=result, **concrete_kwargs, **casting)
+            made = self._record(Attempt(function, operands, operands_by_name, given, dtype), result)
         return self._write_to(out, target, made)
 
-    def _apart(self, tree: Any, given: list[Any]) -> tuple[Any, Any]:
-        """Nested arguments with arrays, and with values, in the place of what stands for them; these are `given`."""
+    def _apart(self, tree: Any, given: list[Given]) -> tuple[Any, Any]:
+        """Nested arguments with arrays, and with values, in the place of what stands for them; both also in `given`."""
         kind = type(tree)
-        if kind is Traced or kind is np.ndarray:
-            given.append(tree)
-            return tree.array if kind is Traced else tree, self._operand(tree)
         if kind in _ATOMS:
             return tree, tree
+        if kind is Traced or isinstance(tree, np.ndarray):
+            array, value = _concrete(tree), self._operand(tree)
+            given.append((array, value))
+            return array, value
         if kind is tuple or kind is list:
             pairs = [self._apart(item, given) for item in tree]
             return kind([a for a, _ in pairs]), kind([b for _, b in pairs])
-        if kind is dict:
+        if kind is slice:
+            pairs = [self._apart(part, given) for part in (tree.start, tree.stop, tree.step)]
+            return slice(*(a for a, _ in pairs)), slice(*(b for _, b in pairs))
+        if isinstance(tree, dict):
             items = {key: self._apart(item, given) for key, item in tree.items()}
-            return {key: a for key, (a, _) in items.items()}, {key: b for key, (_, b) in items.items()}
-        given += leaves(tree)
-        return map_leaves(_concrete, tree), map_leaves(self._operand, tree)
+            both = {key: a for key, (a, _) in items.items()}, {key: b for key, (_, b) in items.items()}
+            return both if kind is dict else (refilled(tree, both[0]), refilled(tree, both[1]))
+        if isinstance(tree, tuple | list):
+            plain = self._apart(list(tree), given)
+            return refilled(tree, plain[0]), refilled(tree, plain[1])
+        return tree, tree
 
     def _write_to(self, array: Any, target: Traced, made: Traced) -> Traced:
         """Let what stands in for an array, which may be a plain one, have another content."""
         self.write(target, made)
         return target
 
-    def _record(self, call: Call, given: Sequence[Any], result: Any) -> Any:
-        call.several = several = isinstance(result, _SEVERAL)
+    def _record(self, attempt: Attempt, result: Any) -> Any:
+        several = isinstance(result, _SEVERAL)
         made = [] if result is None else list(result) if several else [result]
         for array in made:
             if not isinstance(array, _ARRAYS):
                 raise CaptureError(
-                    f"{function_name(call.function)} returned {type(array).__name__}, not an array, while tg.compile "
-                    "captured the function: call it outside"
+                    f"{function_name(attempt.function)} returned {type(array).__name__}, not an array, while "
+                    "tg.compile captured the function: call it outside"
                 )
-        call = self._written(call, given, made)
+        call = self._written(attempt, made, several)
         self.program.calls.append(call)
         if result is None:
             return None
-        traced = [Traced(self, value, array) for value, array in zip(call.results, made, strict=True)]
         if not several:
-            return traced[0]
+            return Traced(self, call.results[0], result)
+        traced = [Traced(self, value, array) for value, array in zip(call.results, made, strict=True)]
         return type(result)._make(traced) if hasattr(result, "_make") else type(result)(traced)
 
-    def _written(self, call: Call, given: Sequence[Any], made: list[Any]) -> Call:
-        """The call with values for its results."""
+    def _written(self, attempt: Attempt, made: list[Any], several: bool) -> Call:
+        """The call, with values for its results."""
+        function, args, kwargs, given, dtype, effect = attempt
+        results = []
         for array in made:
             value = self._value("result", array)
-            # The results of a ufunc are new arrays.
-            if type(call.function) is not np.ufunc and isinstance(array, np.ndarray):
-                for operand in given:
-                    concrete = _concrete(operand)
-                    if array.base is None and array is not concrete:
-                        continue  # it has memory of its own
-                    if overlap(array, concrete):
-                        value.owner = self._operand(operand).root
-            call.results.append(value)
+            if type(function) is not np.ufunc and isinstance(array, np.ndarray):  # whose results are new arrays
+                for concrete, operand in given:
+                    # What has memory of its own is no view.
+                    if (array.base is not None or array is concrete) and overlap(array, concrete):
+                        value.owner = operand.root
+            results.append(value)
+        call = Call.known(function, args, kwargs, results, [value for _, value in given], _is_flat(args, kwargs))
+        call.dtype, call.effect, call.several = dtype, effect, several
         self._note_errors(call)
         return call
 
     def _note_errors(self, call: Call) -> None:
-        errors: Any = np.geterr()
-        if errors != self._last_errors:
-            self._last_errors = errors
+        """Note how NumPy handles errors at this point, if it is not as around the function."""
+        settings = object() if _SETTINGS is None else _SETTINGS.get()
+        if settings is not self._settings:
+            self._settings = settings
+            errors: Any = np.geterr()
             self.program.ignored |= {kind: setting for kind, setting in errors.items() if setting == "ignore"}
-        if errors != self._errors:
-            call.errors = {kind: setting for kind, setting in errors.items() if setting != self._errors[kind]}
+            self._other_errors = {kind: setting for kind, setting in errors.items() if setting != self._errors[kind]}
+        call.errors = self._other_errors
 
     def _operand(self, leaf: Any) -> Any:
         if type(leaf) is Traced:
@@ -585,6 +622,10 @@ def _concrete(leaf: Any) -> Any:
     if isinstance(leaf, slice):
         return slice(*(_concrete(part) for part in (leaf.start, leaf.stop, leaf.step)))
     return leaf.array if type(leaf) is Traced else leaf
+
+
+def _is_flat(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    return not kwargs and FLAT.issuperset(map(type, args))
 
 
 @functools.lru_cache(maxsize=4096)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np.compiler.capture import Tape, Traced
+from tinygrad_np.compiler.capture import Attempt, Tape, Traced
 from tinygrad_np.compiler.program import Call, Program, Value, Wrapped, values_in
 from tinygrad_np.errors import CaptureError
 from tinygrad_np.memory import owner
@@ -104,7 +104,7 @@ class Repetition(Tape):
         """As for `Tape`; that most calls are as they were is told soon."""
         earlier = self._earlier()
         if earlier is None or not _is_same(earlier, function, args, result):
-            call = self._written(Call(function, args, {}, []), (), [result])
+            call = self._written(Attempt(function, args, {}, [(None, value) for value in operands]), [result], False)
             self.program.calls.append(call)
             return call.results[0]
         self._take_over(earlier, [result])
@@ -125,12 +125,12 @@ class Repetition(Tape):
         for value, array in zip(earlier.results, made, strict=True):  # made of what does not change
             value.source = array
 
-    def _written(self, call: Call, given: Sequence[Any], made: list[Any]) -> Call:
+    def _written(self, attempt: Attempt, made: list[Any], several: bool) -> Call:
         earlier = self._earlier()
-        if earlier is not None and _alike(call, earlier, made):
+        if earlier is not None and _alike(attempt, earlier, made):
             self._take_over(earlier, made)
             return earlier
-        theirs = super()._written(call, given, made)
+        theirs = super()._written(attempt, made, several)
         if earlier is None:
             raise self._differs(f"the call {theirs} was made only the second time")
         if str(theirs) != str(earlier):
@@ -198,15 +198,15 @@ def _is_same(earlier: Call, function: np.ufunc, args: tuple[Any, ...], result: A
     return result.shape == value.shape and result.dtype is value.dtype and all(map(is_, args, earlier.args))
 
 
-def _alike(call: Call, earlier: Call, made: list[Any]) -> bool:
+def _alike(attempt: Attempt, earlier: Call, made: list[Any]) -> bool:
     """Whether a call is an earlier one, as far as can be told without writing both out."""
     # np.add.reduce is a new object each time, and equal.
-    if call.function != earlier.function or len(made) != len(earlier.results):
+    if attempt.function != earlier.function or len(made) != len(earlier.results):
         return False
     for array, value in zip(made, earlier.results, strict=True):
         if array.shape != value.shape or array.dtype != value.dtype:
             return False
-    return _same(call.args, earlier.args) and _same(call.kwargs, earlier.kwargs)
+    return _same(attempt.args, earlier.args) and _same(attempt.kwargs, earlier.kwargs)
 
 
 def _same(a: Any, b: Any) -> bool:
