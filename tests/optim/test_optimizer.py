@@ -6,6 +6,8 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import tinygrad_np as tg
 from tinygrad_np import nn, optim
@@ -157,7 +159,31 @@ def test_every_array_has_its_parameters_dtype_or_float32_for_float16(make, dtype
     optimiser.step()
     assert w.dtype == dtype
     kept = leaves(list(vars(optimiser).values()))
-    assert {a.dtype for a in kept if isinstance(a, np.ndarray) and a.ndim} == {np.promote_types(dtype, np.float32)}
+    as_large = {a.dtype for a in kept if isinstance(a, np.ndarray) and a.size == w.size}
+    assert as_large == {np.promote_types(dtype, np.float32)}
+
+
+@every
+@given(data=st.data())
+def test_no_parameter_is_updated_otherwise_because_of_the_others(make, data):
+    """With and without gradients in any order, in groups and dtypes of all kinds: each goes where it would alone."""
+    dtypes = data.draw(st.lists(st.sampled_from([np.float16, np.float32, np.float64]), min_size=1, max_size=4))
+    starts = [np.random.default_rng(i).normal(size=i).astype(dtype) for i, dtype in enumerate(dtypes)]
+    together, alone = ([leaf(start, start.dtype) for start in starts] for _ in range(2))
+    cut = data.draw(st.integers(0, len(starts)))
+    groups = [{"params": part} for part in (together[:cut], together[cut:]) if part]
+    groups[-1]["lr"] = 0.25
+    optimisers = [make(groups, 0.5), *(make([w], 0.5 if i < cut < len(starts) else 0.25) for i, w in enumerate(alone))]
+    present = data.draw(st.lists(st.lists(st.booleans(), min_size=len(starts), max_size=len(starts)), max_size=5))
+    for step, which in enumerate(present):
+        for i, w in enumerate([*together, *alone]):
+            i %= len(starts)
+            gradient = np.random.default_rng(100 * step + i).normal(size=w.shape).astype(w.dtype)
+            w.grad = gradient if which[i] else None
+        for optimiser in optimisers:
+            optimiser.step()
+        for mine, theirs in zip(together, alone, strict=True):
+            assert mine.data.tobytes() == theirs.data.tobytes()
 
 
 @every

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,7 @@ class Adam(Optimizer):
     """
 
     _real_only = True
-    _transient = (*Optimizer._transient, "_scalar", "_floors", "_decays")
+    _transient = (*Optimizer._transient, "_roots", "_lengths", "_floors", "_losses", "_decays")
 
     def __init__(
         self,
@@ -73,8 +74,22 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay)
-        self._scalar = np.zeros(())
-        self._floors, self._decays = (tuple(np.zeros_like(rate) for rate in self._rates) for _ in range(2))
+        # What is a single number for each parameter is computed at once for all that share group and dtype.
+        alike: dict[int, list[int]] = {}
+        for i, rate in enumerate(self._rates):
+            alike.setdefault(id(rate), []).append(i)
+        self._alike = tuple(map(tuple, alike.values()))
+        places = {i: (kind, row) for kind, members in enumerate(self._alike) for row, i in enumerate(members)}
+        self._places = tuple(places[i] for i in range(len(places)))
+        # Each parameter has its own sums of weights, as one that has no gradient at first starts later.
+        self._weights, self._square_weights, self._roots = (
+            tuple(np.zeros(len(members)) for members in self._alike) for _ in range(3)
+        )
+        self._lengths, self._floors = (
+            tuple(np.zeros(len(members), self._rates[members[0]].dtype) for members in self._alike) for _ in range(2)
+        )
+        self._losses = tuple(np.zeros(()) for _ in self._alike)
+        self._decays = tuple(np.zeros_like(self._rates[members[0]]) for members in self._alike)
 
     @classmethod
     def _checked(cls, options: dict[str, Any]) -> dict[str, Any]:
@@ -83,9 +98,12 @@ class Adam(Optimizer):
 
     @classmethod
     def _fresh(cls, parameter: NDArray[Any], options: dict[str, Any]) -> dict[str, NDArray[Any]]:
-        # Each parameter has its own sums of weights, as one that has no gradient at first starts later.
-        weights = {"weight": np.zeros(()), "square_weight": np.zeros(())}
-        return {"sum": np.zeros_like(parameter), "square_sum": np.zeros_like(parameter), **weights}
+        return {"sum": np.zeros_like(parameter), "square_sum": np.zeros_like(parameter)}
+
+    def _kept(self, i: int) -> dict[str, NDArray[Any]]:
+        kind, row = self._places[i]
+        weights = {"weight": self._weights[kind], "square_weight": self._square_weights[kind]}
+        return {**self._state[i], **{name: array[row, ...] for name, array in weights.items()}}
 
     def _update(self, i: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
         self._descend(i, parameter, self._pulled(i, parameter, gradient))
@@ -93,7 +111,7 @@ class Adam(Optimizer):
     def _descend(self, i: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
         (beta1, beta2), state, change = self._options[i]["betas"], self._state[i], self._scratch[i][0]
         total, square_total = state["sum"], state["square_sum"]
-        self._advance(i)
+        kind, row = self._places[i]
         np.multiply(total, beta1, out=total)
         np.add(total, gradient, out=total)
 
@@ -102,28 +120,40 @@ class Adam(Optimizer):
         np.add(square_total, change, out=square_total)
 
         np.sqrt(square_total, out=change)
-        np.add(change, self._floors[i], out=change)
+        np.add(change, self._floors[kind][row, ...], out=change)
         np.divide(total, change, out=change)
-        np.multiply(change, self._rates[i], out=change)
+        np.multiply(change, self._lengths[kind][row, ...], out=change)
         np.subtract(parameter, change, out=parameter)
 
-    def _advance(self, i: int) -> None:
+    def _begin(self, stepping: Collection[int]) -> None:
         """Put the sums of weights into the rate and into eps, so that they cost no pass over the arrays.
 
         The step is then::
 
             lr * (M / N) / (sqrt(V / W) + eps)  =  lr * sqrt(W) / N  *  M / (sqrt(V) + eps * sqrt(W))
         """
-        (beta1, beta2), eps, state = self._options[i]["betas"], self._options[i]["eps"], self._state[i]
-        weight, square_weight, root = state["weight"], state["square_weight"], self._scalar
+        for kind, members in enumerate(self._alike):
+            steps = np.array([i in stepping for i in members])
+            if steps.any():
+                self._advance(kind, None if steps.all() else steps)
+
+    def _advance(self, kind: int, steps: NDArray[Any] | None) -> None:
+        """Do that for the parameters of one kind; `steps` says which have a gradient, if not all do."""
+        first = self._alike[kind][0]
+        (beta1, beta2), eps = self._options[first]["betas"], self._options[first]["eps"]
+        weight, square_weight, root = self._weights[kind], self._square_weights[kind], self._roots[kind]
+        more: Any = 1
+        if steps is not None:  # the sums of the others stay as they are
+            beta1, beta2, more = np.where(steps, beta1, 1.0), np.where(steps, beta2, 1.0), steps.astype(np.float64)
         np.multiply(weight, beta1, out=weight)
-        np.add(weight, 1, out=weight)
+        np.add(weight, more, out=weight)
         np.multiply(square_weight, beta2, out=square_weight)
-        np.add(square_weight, 1, out=square_weight)
+        np.add(square_weight, more, out=square_weight)
         np.sqrt(square_weight, out=root)
-        np.multiply(root, eps, out=self._floors[i], casting="same_kind")
-        np.multiply(root, self._lrs[i], out=root)
-        np.divide(root, weight, out=self._rates[i], casting="same_kind")
+        np.multiply(root, eps, out=self._floors[kind], casting="same_kind")
+        np.multiply(root, self._lrs[first], out=root)
+        divisor = weight if steps is None else np.maximum(weight, 1)  # 0 where there has been no step yet
+        np.divide(root, divisor, out=self._lengths[kind], casting="same_kind")
 
 
 class AdamW(Adam):
@@ -165,9 +195,12 @@ class AdamW(Adam):
     ) -> None:
         super().__init__(parameters, lr, betas, eps, weight_decay)
 
+    def _advance(self, kind: int, steps: NDArray[Any] | None) -> None:
+        super()._advance(kind, steps)
+        first = self._alike[kind][0]
+        np.multiply(self._lrs[first], self._options[first]["weight_decay"], out=self._losses[kind])
+        np.subtract(1, self._losses[kind], out=self._decays[kind], casting="same_kind")
+
     def _update(self, i: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
-        kept, lost = self._decays[i], self._scalar
-        np.multiply(self._lrs[i], self._options[i]["weight_decay"], out=lost)
-        np.subtract(1, lost, out=kept, casting="same_kind")
-        np.multiply(parameter, kept, out=parameter)
+        np.multiply(parameter, self._decays[self._places[i][0]], out=parameter)
         self._descend(i, parameter, gradient)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -192,20 +192,20 @@ class Optimizer(ABC):
         this = self._on_tape()
         for rate, lr in this._shared_rates:
             np.copyto(rate, lr, casting="same_kind")
+        leaves: list[Any] = [parameter._node for parameter in self.parameters]
+        gradients = {i: g for i, leaf in enumerate(leaves) if (g := gradient_of(leaf)) is not None}
+        this._begin(gradients.keys())
         update = this._update
-        for i, parameter in enumerate(self.parameters):
-            leaf: Any = parameter._node
-            gradient = gradient_of(leaf)
-            if gradient is not None:
-                if this._narrow[i]:
-                    gradient = gradient.astype(np.float32)
-                update(i, live(parameter._value), gradient)
-                mark_updated(leaf)
+        for i, gradient in gradients.items():
+            if this._narrow[i]:
+                gradient = gradient.astype(np.float32)
+            update(i, live(self.parameters[i]._value), gradient)
+            mark_updated(leaves[i])
 
     def state_dict(self) -> dict[str, Any]:
         """Copies of all options and of the state of each parameter: nested dicts of numbers and arrays."""
         groups = {str(i): _as_arrays(group.numbers()) for i, group in enumerate(self.param_groups)}
-        arrays = {str(i): {n: a.copy() for n, a in state.items()} for i, state in enumerate(self._state)}
+        arrays = {str(i): {n: a.copy() for n, a in self._kept(i).items()} for i in range(len(self._state))}
         return {"groups": groups, "state": arrays}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -224,7 +224,7 @@ class Optimizer(ABC):
             If dtypes differ.
         """
         own = {"groups": {str(i): _as_arrays(group.numbers()) for i, group in enumerate(self.param_groups)}}
-        own["state"] = {str(i): arrays for i, arrays in enumerate(self._state)}
+        own["state"] = {str(i): self._kept(i) for i in range(len(self._state))}
         as_arrays = {name: np.asarray(value) for name, value in flattened(own).items()}
         found = fitting(type(self).__name__, "optimiser", as_arrays, flattened(state))
         options = [
@@ -235,9 +235,8 @@ class Optimizer(ABC):
             group.accepted(numbers)
         for group, numbers in zip(self.param_groups, options, strict=True):
             group.update(numbers)
-        for i, arrays in enumerate(self._state):
-            for name, array in arrays.items():
-                np.copyto(array, found[f"state.{i}.{name}"])
+        for name, array in flattened({"state": own["state"]}).items():
+            np.copyto(array, found[name])
 
     def _on_tape(self) -> Optimizer:
         """Itself; while `tinygrad_np.compile` captures a step, a copy whose arrays are what stands in for them."""
@@ -261,6 +260,13 @@ class Optimizer(ABC):
         The parameter is given in the dtype that its steps are computed in.
         """
         return {}
+
+    def _kept(self, i: int) -> dict[str, NDArray[Any]]:
+        """All arrays that belong to parameter i and outlive a step, or views of them, by name."""
+        return self._state[i]
+
+    def _begin(self, stepping: Collection[int]) -> None:  # noqa: B027 (there may be nothing)
+        """Compute what is a single number for each parameter, given which ones have a gradient this time."""
 
     @abstractmethod
     def _update(self, i: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
