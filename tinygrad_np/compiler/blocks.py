@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np.compiler.code import Step
+from tinygrad_np.memory import CACHE_LINE
 
 __all__ = ["EXACT", "Loop", "Sweep", "loops"]
 
@@ -22,7 +23,7 @@ EXACT = frozenset({np.add, np.subtract, np.multiply, np.divide, np.sqrt, np.squa
 """Functions that round correctly, so that a result is the same wherever in an array it lies (but for a NaN's sign)."""
 
 LARGE, BLOCK = 1 << 19, 1 << 18
-"""From how many bytes of an array on it is gone through in blocks, and how many bytes of it make one."""
+"""From how many bytes of an array on it is gone through in blocks, and about how many bytes of it make one."""
 
 
 @dataclass
@@ -104,8 +105,12 @@ class Loop:
                 inner.add(start)
             flat[start], last_use[start] = sweep.out.reshape(-1), sweep.last_use
         inner = {start for start in inner if last_use[start] <= sweeps[-1].position}
-        size, length = sweeps[0].out.size, max(1, BLOCK // sweeps[0].out.itemsize)
-        parts = [slice(i, min(i + length, size)) for i in range(0, size, length)]
+        out = sweeps[0].out
+        in_line = max(1, CACHE_LINE // out.itemsize)
+        # About as large as a block should be, but all alike: a short one at the end costs as many calls.
+        length = -(-out.size // max(1, round(out.nbytes / BLOCK)))
+        length = -(-length // in_line) * in_line
+        parts = [slice(i, min(i + length, out.size)) for i in range(0, out.size, length)]
         self.blocks = [
             {start: x[: part.stop - part.start] if start in inner else x[part] for start, x in flat.items()}
             for part in parts
