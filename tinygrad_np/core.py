@@ -789,7 +789,7 @@ def primitive(function: Any = None, *, name: str | None = None) -> Any:
     def recorded(*args: Any, **kwargs: Any) -> Any:
         takes_part = None if kwargs else _takes_part(args)
         if takes_part:
-            return apply(recorded, args)
+            return table[recorded].call(args, _NO_KEYWORDS)
         if takes_part is False and capturing.get() is None:
             return function(*args)
         arrays = [a for a in (*args, *kwargs.values()) if isinstance(a, ArrayMethods)]

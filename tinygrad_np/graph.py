@@ -184,7 +184,14 @@ class Pick(Node):
     __slots__ = ("index",)
 
     def __init__(self, call: Node, index: int, value: Any) -> None:
-        super().__init__(call.function, (call,), (), None, {}, value)
+        self.number = next_number()
+        self.function = call.function
+        self.parents = (call,)
+        self.inputs = ()
+        self.output = None
+        self.static = {}
+        self.shape = value.shape
+        self.dtype = value.dtype
         self.index = index
 
 
