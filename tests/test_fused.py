@@ -152,6 +152,16 @@ def test_the_rounding_errors_are_no_larger_than_the_composed_ones(dtype, offset)
     assert errors[0][1] <= max(errors[1][1], 2 * eps / 50)
 
 
+@pytest.mark.parametrize("shape", [(), (3,), (2, fused.ROW - 1), (2, fused.ROW), (3, 2, 100), (0, 50)])
+@pytest.mark.parametrize("dtype", [np.bool_, np.int8, np.uint16, np.float16, np.float32, np.float64])
+def test_relu_is_the_maximum_with_0_bit_for_bit(dtype, shape):
+    x = (np.random.default_rng(0).normal(size=shape) * 2).astype(dtype)
+    if dtype().dtype.kind == "f" and x.size > 4:
+        x.flat[:5] = 0.0, -0.0, np.inf, -np.inf, np.nan
+    result, expected = fused.relu(x), np.maximum(x, 0)
+    assert (result.dtype, result.tobytes()) == (expected.dtype, expected.tobytes())
+
+
 def test_relu_stops_infinite_and_nan_cotangents_where_it_is_0():
     """The square root is infinitely steep at 0, where relu is flat."""
     for module in (fused, functions):

@@ -108,6 +108,23 @@ def test_what_does_not_fit(argument: np.ndarray, out: np.ndarray) -> None:
     assert not Sweep(0, np.negative, [argument], out, 0, 0).fits()
 
 
+def test_the_first_error_is_that_of_the_first_call() -> None:
+    x = tg.tensor(np.linspace(-1, 1, 200))
+
+    def function() -> Any:
+        y = np.exp(x) * 1e300  # too large at the end, once x is
+        return y / (x + 1.0) + 1.0  # divided by zero at the beginning, once x is -1 there
+
+    compiled = tg.compile(function)
+    with np.errstate(over="raise", divide="raise"):
+        x.data[...] = 0
+        compiled()
+        x.data[0], x.data[-1] = -1, 30
+        for step in (function, compiled):
+            with pytest.raises(FloatingPointError, match="overflow"):
+                step()
+
+
 def test_what_is_the_same_for_all_elements_must_not_be_one_of_those_that_are_written() -> None:
     @tg.compile
     def function(x: Any) -> Any:
@@ -191,4 +208,4 @@ def test_training_in_blocks_is_bit_for_bit_that_of_the_eager_loop(optimiser: Cal
             assert mine.grad.tobytes() == theirs.grad.tobytes()
     largest = max(p.data.nbytes for p in model.parameters())
     written = [step.args[-1].nbytes for step in compiled.program.steps if step.function is np.subtract]
-    assert sum(nbytes < largest for nbytes in written) > len(list(model.parameters()))  # part by part
+    assert 0 < max(written) < largest  # part by part

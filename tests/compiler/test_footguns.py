@@ -406,12 +406,13 @@ class TestWritingInPlace:
         np.testing.assert_array_equal(tg.compile(lambda x: x * lent)(X), X)
         assert lent.flags.writeable == before
 
-    def test_into_a_result_with_a_view(self) -> None:
+    @pytest.mark.parametrize("use", [lambda head: head, np.sin, lambda head: 1.0 + head, lambda head: np.sum(head)])
+    def test_into_a_result_with_a_view(self, use: Any) -> None:
         def write(x: Any) -> Any:
             y = x * 2
             head = y[:2]
             y += 1
-            return head
+            return use(head)
 
         refuses(write, "shares its memory")
 

@@ -76,6 +76,8 @@ def test_common_calls_are_shared() -> None:
     [
         lambda x: (x * 1, x * 1.0),
         lambda x: (x * 0.0, x * -0.0),
+        lambda x: (x * complex(0.0, 1.0), x * complex(-0.0, 1.0)),
+        lambda x: (np.clip(x, min=1), np.clip(x, max=1)),
         lambda x: (np.sum(x, axis=0), np.sum(x, axis=None)),
         lambda x: (np.sum(x, keepdims=True), np.sum(x)),
         lambda x: (x[1:], x[:1]),

@@ -43,6 +43,7 @@ def with_result_in(x: Any, n: int) -> None:
         (lambda x, n: x * n, r"np\.multiply\(v1, 0\) was .*np\.multiply\(v1, 1\)"),
         (lambda x, n: x * (0.0, -0.0)[n], r"0\.0\) was .*-0\.0\)"),
         (lambda x, n: x * (1, True)[n], r"1\) was .*True\)"),
+        (lambda x, n: np.add(x, 1.0, **({"dtype": np.float64}, {})[n]), r"dtype=.*float64.* was "),
         (lambda x, n: np.sum(x, axis=(0, -1)[n]), "axis=0.* was .*axis=-1"),
         (lambda x, n: x[n:], r"index=0::\) was .*index=1::\)"),
         (lambda x, n: x + np.full(3, n), "a constant of int64.* has other elements"),
@@ -155,3 +156,15 @@ class TestWhatIsThereAllTheTime:
         compiled = tg.compile(lambda x: x * np.exp(tg.tensor(0.0) + turns()).data)
         compiled(X)
         assert [call.function for call in compiled.program.program.calls] == [np.multiply]
+
+
+def test_only_what_never_changes_is_kept_from_a_capture() -> None:
+    @tg.compile
+    def function(x: Any) -> Any:
+        same = np.exp(tg.tensor(np.ones(3)))
+        return np.sin(x) * np.sqrt(same + 1.0)
+
+    function(X)
+    of_constants = {call.function for call in function.program.program.calls if call.results[0].source is not None}
+    assert np.sin not in of_constants
+    assert np.multiply not in of_constants

@@ -143,7 +143,7 @@ def _key(call: Call) -> Any:
             return None
     if call.errors:
         parts += call.errors.items()
-    return tuple(parts) if call.flat else (*parts, *call.kwargs, _structure((call.args, call.kwargs)))
+    return tuple(parts) if call.flat else (*parts, _structure((call.args, call.kwargs)))
 
 
 def _structure(tree: Any) -> str:

@@ -134,8 +134,7 @@ class Adam(Optimizer):
         """
         for kind, members in enumerate(self._alike):
             steps = np.array([i in stepping for i in members])
-            if steps.any():
-                self._advance(kind, None if steps.all() else steps)
+            self._advance(kind, None if steps.all() else steps)
 
     def _advance(self, kind: int, steps: NDArray[Any] | None) -> None:
         """Do that for the parameters of one kind; `steps` says which have a gradient, if not all do."""
