@@ -122,22 +122,25 @@ def _spread(result: Result) -> float:
 
 
 def _plot(results: list[Result], frameworks: list[str], path: str) -> None:
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
+    colors = colormaps["tab20"].colors  # in pairs, as most of the frameworks come
     figure = Figure(figsize=(1.4 * len(results) + 3, 4.2), layout="constrained")
     axes = figure.add_subplot()
     shown = [name for name in frameworks if any(result.median(name) for result in results)]
     width = 0.8 / len(shown)
     for i, name in enumerate(shown):
         heights = [(result.median(name) or 0) / (result.median("torch") or 1) for result in results]
-        axes.bar([x + i * width for x in range(len(results))], heights, width, label=name)
+        color = colors[list(FRAMEWORKS).index(name)]
+        axes.bar([x + i * width for x in range(len(results))], heights, width, label=name, color=color)
         for x, height in enumerate(heights):
             if height > TOP:  # the bar ends at the frame
                 axes.text(x + i * width, TOP, f"{height:.1f}", ha="center", va="bottom", fontsize=8)
     axes.axhline(1, color="black", linewidth=0.8)
     axes.set_xticks([x + 0.4 - width / 2 for x in range(len(results))], [result.workload for result in results])
     axes.set(ylabel="time, relative to PyTorch", ylim=(0, TOP))
-    axes.legend(frameon=False, ncols=2)
+    figure.legend(loc="outside right upper", frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)
 

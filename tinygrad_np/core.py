@@ -161,8 +161,9 @@ class Tensor(ArrayMethods):
         FreedGraphError
             If an earlier backward has gone through this graph without ``retain_graph=True``.
         """
-        if gradient is None and self._node is not None and self.shape == () and self.dtype.kind == "f":
-            start: dict[Node, Any] = {self._node: np.array(1, self.dtype)}
+        node = self._node
+        if gradient is None and node is not None and node.shape == () and node.dtype.kind == "f":
+            start: dict[Node, Any] = {node: np.array(1, node.dtype)}
         else:
             start = _starting_cotangents([self], [gradient], "backward()", recorded=False)
         found: dict[Any, Any] = walk(start, None, retain=retain_graph, wrap=None)
