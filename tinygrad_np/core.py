@@ -790,7 +790,7 @@ def primitive(function: Any = None, *, name: str | None = None) -> Any:
     def recorded(*args: Any, **kwargs: Any) -> Any:
         takes_part = None if kwargs else _takes_part(args)
         if takes_part:
-            return table[recorded].call(args, _NO_KEYWORDS)
+            return apply(recorded, args)
         if takes_part is False and capturing.get() is None:
             return function(*args)
         arrays = [a for a in (*args, *kwargs.values()) if isinstance(a, ArrayMethods)]
