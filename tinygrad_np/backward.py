@@ -150,11 +150,7 @@ def walk(
                 gradient: Any = rule(*arguments, **static) if static else rule(*arguments)
                 if guarded and gradient is not g:
                     gradient = cut_off(g, gradient)
-                if (
-                    type(gradient) not in PLAIN
-                    or gradient.shape != parent.shape
-                    or gradient.dtype is not parent.dtype
-                ):
+                if type(gradient) not in PLAIN or gradient.shape != parent.shape or gradient.dtype is not parent.dtype:
                     gradient = _fitted(gradient, node, parent, rule)
                 if spreads:
                     masked.add(parent)

@@ -213,7 +213,7 @@ class TestProducts:
         assert calls(compiled, stacked) == (3 if series[0] >= LONG else 0)
         if series == (6, 5, 3) and keeps == "the last state":
             by_blas = sum(not step.args for step in compiled.program.steps)  # which has its arguments beforehand
-            of_arguments = compiled.program.source.count("_accumulate(")
+            of_arguments = compiled.program.source.count("accumulate(")
             assert by_blas + of_arguments == 6 + 1  # forward, and the state that came from outside
 
     @pytest.mark.parametrize("order", [(0, 1, 2, 3, 4), (2, 0, 3, 1, 4), (4, 3, 2, 1, 0), (0, 1, 1, 1, 2)])

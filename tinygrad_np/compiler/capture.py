@@ -1,7 +1,7 @@
 """Capture: run a function on arrays that write down what is called on them.
 
-`Traced` stands in for an ndarray. NumPy hands it every call that it takes part in, and the `Tape` makes the call for
-real and writes it down. The engine needs to know nothing of this: a Tensor wraps a Traced as it wraps an array, and
+`traced.Traced` stands in for an ndarray. NumPy hands it every call that it takes part in, and the `Tape` makes the call
+for real and writes it down. The engine needs to know nothing of this: a Tensor wraps a Traced as it wraps an array, and
 derivative rules run on Traced arrays as on plain ones.
 
 What a replay could not repeat, such as a decision that depends on an element's value, is an error here and now.
@@ -10,24 +10,21 @@ What a replay could not repeat, such as a decision that depends on an element's 
 from __future__ import annotations
 
 import functools
-import operator
-import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_np.backward import PLAIN
 from tinygrad_np.compiler.program import FLAT, Call, Program, Value, Wrapped
-from tinygrad_np.core import Tensor, converted, getitem, table, updated
+from tinygrad_np.compiler.traced import Traced, described, overlap, underlying
+from tinygrad_np.core import Tensor, getitem, table
 from tinygrad_np.errors import CaptureError
 from tinygrad_np.graph import Leaf, Pending, capturing, next_number
 from tinygrad_np.memory import laid_out
-from tinygrad_np.methods import ArrayMethods
 from tinygrad_np.signatures import function_name
 from tinygrad_np.trees import leaves, map_leaves, refilled
 
-__all__ = ["Tape", "Traced", "copied", "overlap", "reinterpreted"]
+__all__ = ["Attempt", "Tape", "copied"]
 
 Function = Callable[..., Any]
 
@@ -43,192 +40,6 @@ _WRITING = frozenset({np.copyto, np.put, np.place, np.putmask, np.put_along_axis
 
 _QUERIES = frozenset({np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj})
 
-
-def _operators(ufunc: np.ufunc) -> tuple[Callable[[Traced, Any], Any], ...]:
-    """``a * b`` and its reflection, without the way through NumPy that the mixin takes."""
-
-    def forward(self: Traced, other: Any) -> Any:
-        return NotImplemented if type(other) is Tensor else self.tape.call(ufunc, (self, other), {})
-
-    def reflected(self: Traced, other: Any) -> Any:
-        return NotImplemented if type(other) is Tensor else self.tape.call(ufunc, (other, self), {})
-
-    return forward, reflected
-
-
-class Traced(np.lib.mixins.NDArrayOperatorsMixin, ArrayMethods):
-    """What a captured function sees in the place of an ndarray.
-
-    Attributes
-    ----------
-    value : Value
-        What it is in the program at the moment; writing in place makes it another.
-    array : ndarray or NumPy scalar
-        What it is during capture.
-    is_array : bool
-        Whether it stands for an ndarray. One without axes may be given a scalar's content.
-    """
-
-    __slots__ = ("__weakref__", "array", "is_array", "tape", "value")
-
-    def __init__(self, tape: Tape, value: Value, array: Any) -> None:
-        self.tape = tape
-        self.value = value
-        self.array = array
-        self.is_array = isinstance(array, np.ndarray)
-
-    @property  # type: ignore[misc]
-    def __class__(self) -> Any:
-        """What the user's ``isinstance`` is told that it is: an ndarray, or a NumPy scalar."""
-        if sys._getframe(1).f_globals.get("__name__", "")[:12] == "tinygrad_np.":
-            return Traced
-        return np.ndarray if self.is_array else type(self.array)
-
-    @property
-    def _value(self) -> Any:
-        return self.array
-
-    @property
-    def data(self) -> Any:
-        """Itself: it stands for an array."""
-        return self
-
-    @property
-    def strides(self) -> tuple[int, ...]:
-        """Bytes from one element to the next along each axis."""
-        return self.array.strides  # type: ignore[no-any-return]
-
-    @property
-    def flags(self) -> Any:
-        """How the array lies in memory."""
-        return self.array.flags
-
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if Tensor in map(type, inputs):
-            return NotImplemented  # a Tensor wraps what is captured
-        return self.tape.call(ufunc if method == "__call__" else getattr(ufunc, method), inputs, kwargs)
-
-    def __array_function__(
-        self, function: Function, types: Iterable[type], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        if Tensor in types:
-            return NotImplemented
-        return self.tape.call(function, args, kwargs)
-
-    @staticmethod
-    def door(function: Function, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        """Where the calls of primitives that it takes part in go."""
-        tape = next(a.tape for a in leaves([list(args), kwargs]) if isinstance(a, Traced))
-        return tape.call(table[function].function, args, kwargs)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.tape.call(getitem.__wrapped__, (self,), {"index": index})  # type: ignore[attr-defined]
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        if self.is_elsewhere():
-            self.array[index] = _concrete(value)
-            return
-        made = self.tape.call(updated.__wrapped__, (self, value), {"index": index})  # type: ignore[attr-defined]
-        self.tape.write(self, made)
-
-    def astype(self, dtype: Any, casting: str = "unsafe", copy: bool = True, **options: Any) -> Any:
-        """The same numbers in another dtype."""
-        if not copy and self.dtype == dtype:
-            return self
-        wrapped = converted.__wrapped__  # type: ignore[attr-defined]
-        return self.tape.call(wrapped, (self,), {"dtype": np.dtype(dtype), "casting": casting})
-
-    def view(self, dtype: Any) -> Any:
-        """The same memory as another dtype."""
-        return self.tape.call(reinterpreted, (self, np.dtype(dtype)), {})
-
-    def _rebind(self, updated: Any, spelling: str) -> Any:
-        self.tape.write(self, updated)
-        return self
-
-    def is_elsewhere(self) -> bool:
-        """Whether this is another thread, which finds it where an array was, or a time when its tape has ended.
-
-        Raises
-        ------
-        CaptureError
-            If the function itself has handed it to the other thread, where no tape is.
-        """
-        if capturing.get() is self.tape:
-            return False
-        if self.tape.active and self.value.root.kind in ("input", "result"):
-            raise CaptureError(
-                f"{_described(self)} was used in another thread than the one that tg.compile captures the function in, "
-                "and the replay would not see what happens to it there: compute it in one thread"
-            )
-        return True
-
-    # The operators that rules are full of; the mixin has all others.
-
-    __add__, __radd__ = _operators(np.add)
-    __sub__, __rsub__ = _operators(np.subtract)
-    __mul__, __rmul__ = _operators(np.multiply)
-    __truediv__, __rtruediv__ = _operators(np.true_divide)
-    __pow__, __rpow__ = _operators(np.power)
-    __matmul__, __rmatmul__ = _operators(np.matmul)
-
-    # What a replay could not repeat.
-
-    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
-        if self.is_elsewhere():
-            return np.array(self.array, dtype=dtype, copy=copy)
-        raise CaptureError(
-            f"{_described(self)} was turned into a plain array while tg.compile captured the function, and the replay "
-            "would not see what happens to it: call NumPy functions on it (tg.tensor(x)[i] rather than x[i] or "
-            "np.take(x, i) where x is a plain array), or do this outside of the compiled function"
-        )
-
-    def _escapes(self, what: str, elsewhere: Callable[[Any], Any]) -> Any:
-        if self.is_elsewhere():
-            return elsewhere(self.array)
-        raise CaptureError(
-            f"{what} of {_described(self)} while tg.compile captured the function: the result depends on its elements, "
-            "and a replay would go on with the number of today. Use np.where for a choice, return the value to look at "
-            "it, or do this outside of the compiled function"
-        )
-
-    def __bool__(self) -> bool:
-        return bool(self._escapes("bool()", bool))
-
-    def __float__(self) -> float:
-        return float(self._escapes("float()", float))
-
-    def __int__(self) -> int:
-        return int(self._escapes("int()", int))
-
-    def __complex__(self) -> complex:
-        return complex(self._escapes("complex()", complex))
-
-    def __index__(self) -> int:
-        return int(self._escapes("use as a Python integer", operator.index))
-
-    def __contains__(self, value: Any) -> bool:
-        return bool(self._escapes("in", lambda array: value in array))
-
-    def __format__(self, spec: str) -> str:
-        return str(self._escapes("printing", lambda array: format(array, spec)))
-
-    def __repr__(self) -> str:
-        return f"Traced({self.value}: {self.dtype}{self.shape})"
-
-    def __str__(self) -> str:
-        return str(self._escapes("printing", str))
-
-    def item(self) -> Any:
-        """Refused: a Python number would be fixed for all replays."""
-        return self._escapes("item()", lambda array: array.item())
-
-    def tolist(self) -> Any:
-        """Refused: Python numbers would be fixed for all replays."""
-        return self._escapes("tolist()", lambda array: array.tolist())
-
-
-PLAIN.add(Traced)
 
 # NumPy keeps its error handling in this variable, in another object whenever it is changed. That is private to NumPy,
 # but to look for a new object takes a tenth of the time that np.geterr() does.
@@ -254,10 +65,6 @@ class Attempt(NamedTuple):
     given: list[Given]
     dtype: np.dtype[Any] | None = None
     effect: bool = False
-
-
-def _described(x: Traced) -> str:
-    return f"an array of {x.dtype}{x.shape}"
 
 
 class Tape:
@@ -365,7 +172,7 @@ class Tape:
             for leaf in leaves((args, kwargs)):
                 if isinstance(leaf, Traced):
                     leaf.is_elsewhere()
-            return function(*map_leaves(_concrete, tuple(args)), **map_leaves(_concrete, kwargs))
+            return function(*map_leaves(underlying, tuple(args)), **map_leaves(underlying, kwargs))
         if type(function) is np.ufunc and not kwargs:
             made = self._ufunc(function, args)
             if made is not None:
@@ -377,7 +184,7 @@ class Tape:
                 return self._copyto(*args)
             _refuse(function, len(args), kwargs)
             if function in _QUERIES:
-                return function(*map_leaves(_concrete, tuple(args)), **kwargs)
+                return function(*map_leaves(underlying, tuple(args)), **kwargs)
         if "out" in kwargs:
             return self._call_with_out(function, args, kwargs)
         given: list[Given] = []
@@ -452,7 +259,7 @@ class Tape:
         if kind in _ATOMS:
             return tree, tree
         if kind is Traced or isinstance(tree, np.ndarray):
-            array, value = _concrete(tree), self._operand(tree)
+            array, value = underlying(tree), self._operand(tree)
             given.append((array, value))
             return array, value
         if kind is tuple or kind is list:
@@ -526,7 +333,7 @@ class Tape:
                 return self._operand(leaf.array)
             if self._stale and leaf.value.root in self._stale:
                 raise CaptureError(
-                    f"{_described(leaf)} shares its memory with an array that the function has written to in place "
+                    f"{described(leaf)} shares its memory with an array that the function has written to in place "
                     "since: tg.compile would use its old elements, so write to a copy"
                 )
             return leaf.value
@@ -559,7 +366,7 @@ class Tape:
         root = target.value.root
         if root.kind == "input" or (root.kind == "storage" and root is not target.value):
             raise CaptureError(
-                f"the function writes into {_described(target)} in place, which is an argument or a part of another "
+                f"the function writes into {described(target)} in place, which is an argument or a part of another "
                 "array: tg.compile cannot tell who else would see it, so work on a copy, or use t[...] = v on a tensor"
             )
         if target.value is not made.value:
@@ -618,12 +425,6 @@ class Tape:
                     )
 
 
-def _concrete(leaf: Any) -> Any:
-    if isinstance(leaf, slice):
-        return slice(*(_concrete(part) for part in (leaf.start, leaf.stop, leaf.step)))
-    return leaf.array if type(leaf) is Traced else leaf
-
-
 def _is_flat(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     return not kwargs and FLAT.issuperset(map(type, args))
 
@@ -657,19 +458,9 @@ def _has_mask(index: Any) -> bool:
     return any(isinstance(part, Traced) and part.dtype == bool for part in parts)
 
 
-def reinterpreted(array: Any, dtype: Any) -> Any:
-    """``array.view(dtype)``."""
-    return array.view(dtype)
-
-
 def copied(source: Any, *, shape: tuple[int, ...], dtype: Any, strides: tuple[int, ...]) -> Any:
     """What ``np.copyto`` leaves in an array of this shape and dtype, with its axes in the order of these strides."""
     like = Value(0, "result", shape, np.dtype(dtype), strides, True)
     result = laid_out(np.empty(like.nbytes, np.uint8), like)
     np.copyto(result, source, casting="same_kind")
     return result
-
-
-def overlap(a: Any, b: Any) -> bool:
-    """Whether both are arrays, and may share memory."""
-    return isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and bool(np.may_share_memory(a, b))

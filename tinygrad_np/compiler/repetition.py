@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np.compiler.capture import Attempt, Tape, Traced
+from tinygrad_np.compiler.capture import Attempt, Tape
 from tinygrad_np.compiler.program import Call, Program, Value, Wrapped, values_in
+from tinygrad_np.compiler.traced import Traced
 from tinygrad_np.errors import CaptureError
 from tinygrad_np.memory import owner
 from tinygrad_np.trees import leaves

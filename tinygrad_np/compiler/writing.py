@@ -17,21 +17,21 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np.compiler import blas
+from tinygrad_np.compiler import blas, running
 from tinygrad_np.compiler.blocks import EXACT, Sweep, loops
-from tinygrad_np.compiler.capture import copied, overlap, reinterpreted
+from tinygrad_np.compiler.capture import copied
 from tinygrad_np.compiler.code import Code
 from tinygrad_np.compiler.inexact import accumulated, combined, stacked
 from tinygrad_np.compiler.passes import batched, expanded
 from tinygrad_np.compiler.program import Call, Program, Value, Wrapped, replaced, spelled, values_in
+from tinygrad_np.compiler.traced import overlap, reinterpreted
 from tinygrad_np.core import Tensor, converted, getitem, table, updated
-from tinygrad_np.errors import CaptureError
-from tinygrad_np.graph import Leaf, Lost, Pending, next_number
+from tinygrad_np.graph import Leaf, Lost, Pending
 from tinygrad_np.memory import CACHE_LINE, aligned_bytes, laid_out
 from tinygrad_np.rules.elementwise import imag, real
-from tinygrad_np.rules.indexing import reads_outside, reads_twice, scattered
+from tinygrad_np.rules.indexing import scattered
 from tinygrad_np.rules.shapes import reshaped
-from tinygrad_np.signatures import function_name
+from tinygrad_np.standins import gradient_of
 from tinygrad_np.trees import refilled
 
 __all__ = ["Writer"]
@@ -137,7 +137,7 @@ class Writer(Code):
             self.fixed[value] = value.source
         elif value.kind == "grad":
             self.local[value] = f"g{value.number}"
-            self.add(f"g{value.number} = {self.name(_gradient)}({self.name(value.source, 'leaf')})")
+            self.add(f"g{value.number} = {self.name(gradient_of)}({self.name(value.source, 'leaf')})")
         elif _is_cut_up(value, self.program):
             self.buffers.append(aligned_bytes(_rounded(value.nbytes)))
             self.fixed[value] = array = laid_out(self.buffers[-1], value)
@@ -309,7 +309,7 @@ class Writer(Code):
                 self.local[result] = name
             if not _is_of_fixed_shape(call):
                 kind = f"{result.shape}, {self.name(result.dtype)}"
-                self.add(f"{self.name(_check_kind)}({name}, {kind}, {self.name(call, 'call')})")
+                self.add(f"{self.name(running.check_kind)}({name}, {kind}, {self.name(call, 'call')})")
 
     def _is_on_numbers(self, call: Call) -> bool:
         """Whether this is arithmetic on single numbers."""
@@ -339,13 +339,13 @@ class Writer(Code):
             self._fill(out, call.args[0], "unsafe")
         elif function is _plain(getitem) and _is_gather(call):
             out = self._out(call, result, position)
-            self._call(_gather, call.args[0], call.kwargs["index"], out)
+            self._call(running.gather, call.args[0], call.kwargs["index"], out)
         elif function is np.take and call.kwargs == {"mode": "clip"} and _is_an_array(call.args[0]):
             out = self._out(call, result, position)
             self._call(np.ndarray.take, *call.args, None, out, "clip")
         elif function is np.take and _is_gather(call):
             out = self._out(call, result, position)
-            self._call(_gather, *call.args[:2], out)
+            self._call(running.gather, *call.args[:2], out)
         elif function is _plain(updated):
             out = self._out(call, result, position, in_place=True, only=call.args[0])
             self._start_from(call.args[0], out)
@@ -363,7 +363,7 @@ class Writer(Code):
             self._sum_of_products(out, *call.args)
         elif function is _plain(scattered) and not call.args[0].dtype.hasobject:
             out = self._out(call, result, position)
-            self._call(_scatter, *call.args, **call.kwargs, out=out)
+            self._call(running.scatter, *call.args, **call.kwargs, out=out)
         else:
             return False
         self.fixed[result] = out
@@ -424,13 +424,13 @@ class Writer(Code):
         if x is not None and y is not None and total.flags.c_contiguous and all(x.flags.forc for x in (x, y)):
             self.step(blas.accumulation(np.atleast_2d(total), np.atleast_2d(x), y))
         else:
-            self._call(_accumulate, total, a, b)
+            self._call(running.accumulate, total, a, b)
 
     def _combine(self, call: Call, out: np.ndarray[Any, Any], position: int) -> None:
         x, _, a, b = call.args
         array, factor = self.fixed.get(x), self.fixed.get(a, a)
         if array is None or isinstance(factor, Value):  # not the same array on every run
-            self._call(_combine, x, out, a, b)
+            self._call(running.combine, x, out, a, b)
             return
         bind = partial(blas.combination, a=factor, b=b)
         self.step(bind(array, out))
@@ -513,7 +513,7 @@ class Writer(Code):
         self.add(f"result = {spelled(self.program.outputs, self._result, self._refilled)}")
         self._store()
         if self.program.updated:
-            self.step(_mark_updated, tuple(dict.fromkeys(self.program.updated)))
+            self.step(running.mark_all_updated, tuple(dict.fromkeys(self.program.updated)))
         self.add("return result")
 
     def _set_gradients(self) -> None:
@@ -530,7 +530,7 @@ class Writer(Code):
                 copies.append((leaf, gradient))
         if copies:
             leaves, gradients = zip(*copies, strict=True)
-            self._call(_give_copies, leaves, gradients)
+            self._call(running.give_copies, leaves, gradients)
 
     def _store(self) -> None:
         program = self.program
@@ -558,37 +558,7 @@ class Writer(Code):
         named = self.argument(value)
         fresh = value in self.local and value.owner is None and value.kind == "result" and value not in self._handed_out
         self._handed_out.add(value)
-        return named if fresh else f"{self.name(_copy)}({named})"
-
-
-def _gradient(leaf: Leaf) -> Any:
-    gradient: Any = leaf.grad
-    return gradient.array() if isinstance(gradient, Pending) else gradient
-
-
-def _give_copies(leaves: Sequence[Leaf], gradients: Sequence[Any]) -> None:
-    array = np.array
-    for leaf, gradient in zip(leaves, gradients):  # noqa: B905 (equally long, and hot)
-        leaf.grad = array(gradient)
-
-
-def _accumulate(total: Any, a: Any, b: Any) -> None:
-    np.add(total, np.matmul(a, b), out=total)
-
-
-def _combine(x: Any, y: Any, a: Any, b: float) -> None:
-    np.copyto(y, combined(x, y, a, b))
-
-
-def _mark_updated(leaves: Sequence[Leaf]) -> None:
-    now = next_number()
-    for leaf in leaves:
-        leaf.updated = now
-    Leaf.last_update = now
-
-
-def _copy(value: Any) -> Any:
-    return value.copy() if isinstance(value, np.ndarray) else value
+        return named if fresh else f"{self.name(running.copy_of)}({named})"
 
 
 def _plain(function: Any) -> Any:
@@ -667,28 +637,3 @@ def _is_of_fixed_shape(call: Call) -> bool:
     known = function in _VIEWS or function in _REDUCTIONS or function in (np.take, np.copy, np.where, np.matmul)
     ufunc = isinstance(function, np.ufunc) or isinstance(getattr(function, "__self__", None), np.ufunc)
     return known or ufunc or str(getattr(function, "__module__", "")).startswith("tinygrad_np.")
-
-
-def _check_kind(result: Any, shape: tuple[int, ...], dtype: np.dtype[Any], call: Call) -> None:
-    if result.shape != shape or result.dtype != dtype:
-        raise CaptureError(
-            f"{function_name(call.function)} returned {result.dtype}{result.shape} for other elements, and "
-            f"{dtype}{shape} when the function was captured: what it returns depends on the elements, and a program's "
-            "shapes and dtypes are fixed, so call it outside of the compiled function"
-        )
-
-
-def _gather(source: Any, index: Any, out: Any) -> None:
-    """``source[index]`` into a buffer: np.take writes there at once only if it need not check the index."""
-    if reads_outside(index, len(source)):
-        np.copyto(out, source[index])  # counts from the end, or raises
-    else:
-        source.take(index, 0, out, "clip")
-
-
-def _scatter(g: Any, *, index: Any, shape: Any, out: Any) -> None:
-    out.fill(0)
-    if reads_twice(index):
-        np.add.at(out, index, g)
-    else:
-        out[index] = g
