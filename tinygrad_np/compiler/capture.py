@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_np.compiler.handling import handling, token
 from tinygrad_np.compiler.program import FLAT, Call, Program, Value, Wrapped
 from tinygrad_np.compiler.traced import Traced, described, overlap, underlying
 from tinygrad_np.core import Tensor, getitem, table
@@ -40,10 +41,6 @@ _WRITING = frozenset({np.copyto, np.put, np.place, np.putmask, np.put_along_axis
 
 _QUERIES = frozenset({np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj})
 
-
-# NumPy keeps its error handling in this variable, in another object whenever it is changed. That is private to NumPy,
-# but to look for a new object takes a tenth of the time that np.geterr() does.
-_SETTINGS: Any = getattr(np._core.umath, "_extobj_contextvar", None) if hasattr(np, "_core") else None
 
 _ARRAYS = (np.ndarray, np.generic)
 _SEVERAL = (tuple, list)
@@ -84,7 +81,7 @@ class Tape:
         self._count = 0
         self.active = True
         self._start = next_number()
-        self._errors: Any = np.geterr()
+        self._errors = dict(handling())
         self._settings: Any = None
         self._other_errors: dict[str, str] = {}
         self._storages: dict[int, Traced] = {}
@@ -319,12 +316,12 @@ class Tape:
 
     def _note_errors(self, call: Call) -> None:
         """Note how NumPy handles errors at this point, if it is not as around the function."""
-        settings = object() if _SETTINGS is None else _SETTINGS.get()
-        if settings is not self._settings:
-            self._settings = settings
-            errors: Any = np.geterr()
-            self.program.ignored |= {kind: setting for kind, setting in errors.items() if setting == "ignore"}
-            self._other_errors = {kind: setting for kind, setting in errors.items() if setting != self._errors[kind]}
+        now = token()
+        if now is not self._settings:
+            self._settings = now
+            errors = handling()
+            self.program.ignored |= {kind: setting for kind, setting in errors if setting == "ignore"}
+            self._other_errors = {kind: setting for kind, setting in errors if setting != self._errors[kind]}
         call.errors = self._other_errors
 
     def _operand(self, leaf: Any) -> Any:

@@ -16,6 +16,7 @@ import numpy as np
 from tinygrad_np.checkpointing import checkpoint
 from tinygrad_np.compiler.capture import Tape
 from tinygrad_np.compiler.dry_run import check_no_iterators, check_own_draws, no_draws, no_messages, read_only
+from tinygrad_np.compiler.handling import handling
 from tinygrad_np.compiler.inexact import prefers_one_thread, reordered
 from tinygrad_np.compiler.names import is_of_the_user
 from tinygrad_np.compiler.passes import optimised
@@ -46,6 +47,7 @@ PATIENCE = 60
 _CAPTURES = threading.RLock()  # one at a time: what stands in for arrays is where other threads would find it too
 _LATER = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
 _BY_VALUE = (bool, int, float, complex, str, bytes, type(None), np.dtype, slice, range)
+_ARRAY = frozenset({np.ndarray})
 _RAISING = frozenset({"raise", "call"})  # what NumPy may be told to do upon an overflow or the like
 
 
@@ -160,8 +162,8 @@ class Compiled:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if capturing.get() is not None:  # within another compiled function: part of its program
             return self.fn(*args, **kwargs)
-        errors = tuple(np.geterr().values())
-        if not kwargs and all(x.__class__ is np.ndarray for x in args):  # the common case, told quickly
+        errors = handling()
+        if not kwargs and _ARRAY.issuperset(map(type, args)):  # the common case, told quickly
             given = list(args)
             key: Any = (*[(x.shape, x.dtype, x.strides) for x in args], recording.get(), errors)
         else:
@@ -170,7 +172,9 @@ class Compiled:
                 return self.fn(*args, **kwargs)  # the caller's own graph goes on through it
             key = (_structure((args, kwargs)), *map(_kind, given), recording.get(), errors)
         with self._lock:
-            entries = self._entries.setdefault(key, [])
+            entries = self._entries.get(key)
+            if entries is None:
+                entries = self._entries[key] = []
             changed = entries[0].changed() if entries else "arguments of another kind"
             if changed is not None:
                 self._find(entries, args, kwargs, given, changed)
@@ -233,7 +237,7 @@ class Compiled:
         grads_read = program.grads_read
         program = optimised(program) if self.exact else reordered(optimised(program))
         alone = not self.exact and prefers_one_thread(program)
-        settings = [np.geterr(), *(call.errors for call in program.calls)]
+        settings = [dict(handling()), *(call.errors for call in program.calls)]
         careful = any(not _RAISING.isdisjoint(errors.values()) for errors in settings)
         replay = Replay(program, one_thread=alone, careful=careful)
         return _Entry(watch, replay, grads_read, self.fn)

@@ -221,7 +221,8 @@ class Watch(Guards):
         elif isinstance(container, dict):
             self.expect_length(container, f"len({name})")
             if self._replaces:  # the user's: their order may matter, and what is done with the keys
-                self.expect(_is_in_order, container, list(container), True, f"the order of {name}")
+                if len(container) > 1:
+                    self.expect(_is_in_order, container, list(container), True, f"the order of {name}")
                 self._walk_all(container, name)
             for key in list(container):
                 self._watch(dict.__getitem__, dict.__setitem__, container, key, f"{name}[{key!r}]")
