@@ -43,8 +43,12 @@ def laid_out(memory: NDArray[np.uint8], like: Any) -> NDArray[Any]:
 
     What it is like may be anything with a shape, dtype, strides and nbytes.
     """
-    order = sorted(range(len(like.shape)), key=lambda axis: -abs(like.strides[axis]))
     flat = memory[: like.nbytes].view(like.dtype)
+    steps = [abs(step) for step in like.strides]
+    if steps == sorted(steps, reverse=True):  # in C's order, as most are
+        in_order: NDArray[Any] = flat.reshape(like.shape)
+        return in_order
+    order = sorted(range(len(steps)), key=lambda axis: -steps[axis])
     back = sorted(range(len(order)), key=order.__getitem__)
     array: NDArray[Any] = flat.reshape([like.shape[axis] for axis in order]).transpose(back)
     return array

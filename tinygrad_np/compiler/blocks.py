@@ -57,10 +57,10 @@ class Sweep:
     bind: Callable[..., Callable[[], Any]] | None = None
 
     def fits(self) -> bool:
-        """Whether the arrays are large, and each element lies in all of them at the same place."""
+        """Whether each element lies in all arrays at the same place."""
         out = self.out
         kind = out.shape, out.dtype, True
-        return out.nbytes >= LARGE and all((x.shape, x.dtype, x.flags.c_contiguous) == kind for x in [*self.read, out])
+        return all((x.shape, x.dtype, x.flags.c_contiguous) == kind for x in [*self.read, out])
 
     @property
     def read(self) -> list[Array]:

@@ -192,7 +192,7 @@ class _Combining:
             # (x - y) * a + y, the average that moves from y to x
             x, b, first = between.args[0], 1.0 - a, [*first, between]
         gone = [*first, *second]
-        if not gone or not all(isinstance(v, Value) and v.layout == result.layout for v in (x, y)) or x.root is y.root:
+        if not gone or not all(isinstance(v, Value) and v.lies_as(result) for v in (x, y)) or x.root is y.root:
             return
         sign: Any = np.positive
         if self._fitness(x, a, result) > self._fitness(y, b, result):

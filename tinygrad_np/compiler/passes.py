@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np.compiler.blocks import EXACT
-from tinygrad_np.compiler.program import Call, Program, Value, replaced, values_in
+from tinygrad_np.compiler.program import Call, Program, Value, replaced
 from tinygrad_np.core import getitem, table
 from tinygrad_np.memory import CACHE_LINE
 from tinygrad_np.rules.shapes import reshaped
-from tinygrad_np.trees import leaves
 
 __all__ = [
     "batch_products",
@@ -102,7 +101,7 @@ def _same(call: Call) -> Value | None:
         operand = b if _is_one(a) else a if _is_one(b) else None
     elif call.function in _RESHAPES and call.results[0].owner is not None:
         operand = call.args[0]
-    return operand if isinstance(operand, Value) and operand.layout == call.results[0].layout else None
+    return operand if isinstance(operand, Value) and operand.lies_as(call.results[0]) else None
 
 
 def _is_one(argument: Any) -> bool:
@@ -130,28 +129,35 @@ def share_common_calls(program: Program) -> Program:
 
 def _key(call: Call) -> Any:
     """What two equal calls have in common; None if that cannot be told."""
-    parts: list[Any] = [call.function, call.dtype]
-    for leaf in call.args if call.flat else leaves((call.args, list(call.kwargs.values()))):
-        if leaf.__class__ is Value:
-            parts.append(leaf)
-        elif isinstance(leaf, _ATOMS):
-            # 0.0 and -0.0, 1 and True are equal, and give other results
-            parts.append((type(leaf), leaf if leaf and not isinstance(leaf, complex) else repr(leaf)))
-        elif isinstance(leaf, (slice, np.dtype, type)) and not list(values_in(leaf)):
-            parts.append(repr(leaf))
-        else:
-            return None
-    if call.errors:
-        parts += call.errors.items()
-    return tuple(parts) if call.flat else (*parts, _structure((call.args, call.kwargs)))
+    try:
+        parts = [leaf if leaf.__class__ is Value else _part(leaf) for leaf in call.args]
+        if call.kwargs:
+            parts += [(name, _part(leaf)) for name, leaf in call.kwargs.items()]
+    except _UntoldError:
+        return None
+    return call.function, call.dtype, *parts, *call.errors.items()
 
 
-def _structure(tree: Any) -> str:
+class _UntoldError(Exception):
+    """Whether two things are equal cannot be told."""
+
+
+def _part(tree: Any) -> Any:
+    """Equal for arguments that are the same to NumPy: 0.0 and -0.0, 1 and True are equal, but give other results."""
+    kind = type(tree)
+    if kind is Value:
+        return tree
+    if isinstance(tree, _ATOMS):
+        return kind, tree if tree and not isinstance(tree, (complex, np.complexfloating)) else repr(tree)
+    if isinstance(tree, (list, tuple)):
+        return kind, *map(_part, tree)
     if isinstance(tree, dict):
-        return f"{{{','.join(f'{k}:{_structure(v)}' for k, v in tree.items())}}}"
-    if isinstance(tree, list | tuple):
-        return f"{type(tree).__name__}({','.join(map(_structure, tree))})"
-    return "*"
+        return kind, *((key, _part(item)) for key, item in tree.items())
+    if kind is slice:
+        return kind, _part(tree.start), _part(tree.stop), _part(tree.step)
+    if isinstance(tree, (np.dtype, type)):
+        return kind, repr(tree)
+    raise _UntoldError
 
 
 def drop_dead_calls(program: Program) -> Program:
@@ -237,9 +243,12 @@ def _on_others(call: Call, instead: dict[Value, Value]) -> Call:
     if instead.keys().isdisjoint(call.operands):
         return call
     if call.flat:
-        return dataclasses.replace(call, args=tuple([instead.get(a, a) for a in call.args]))
-    args, kwargs = replaced((call.args, call.kwargs), lambda v: instead.get(v, v))
-    return dataclasses.replace(call, args=args, kwargs=kwargs)
+        args, kwargs = tuple([instead.get(a, a) for a in call.args]), call.kwargs
+    else:
+        args, kwargs = replaced((call.args, call.kwargs), lambda v: instead.get(v, v))
+    other = Call.known(call.function, args, kwargs, call.results, [instead.get(v, v) for v in call.operands], call.flat)
+    other.dtype, other.effect, other.several, other.errors = call.dtype, call.effect, call.several, call.errors
+    return other
 
 
 def _with(program: Program, calls: list[Call], instead: dict[Value, Value], values: list[Value]) -> Program:

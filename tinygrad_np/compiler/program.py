@@ -6,6 +6,7 @@ parameter, is in `stores`: which value each of those arrays has in the end.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -61,10 +62,10 @@ class Value:
         """Bytes in all elements."""
         return math.prod(self.shape) * self.dtype.itemsize
 
-    @property
-    def layout(self) -> tuple[Any, ...]:
-        """All that two values must have in common for one to take the place of the other in memory."""
-        return self.is_array, self.shape, self.dtype, self.strides
+    def lies_as(self, other: Value) -> bool:
+        """Whether one could take the place of the other in memory."""
+        same = self.shape == other.shape and self.strides == other.strides
+        return same and self.dtype == other.dtype and self.is_array == other.is_array
 
     @property
     def packed(self) -> tuple[int, ...]:
@@ -92,6 +93,11 @@ FLAT = frozenset(
 )
 
 
+@functools.lru_cache(maxsize=1024)
+def _is_elementwise(function: Callable[..., Any]) -> bool:
+    return isinstance(function, np.ufunc) and function.nout == 1 and function.signature is None
+
+
 @dataclass(eq=False, slots=True)
 class Call:
     """One NumPy call.
@@ -117,6 +123,8 @@ class Call:
         What NumPy's error handling was other than around the captured function.
     flat : bool
         Nothing is nested in its arguments, and none has a keyword: so it is with most calls, and much is sooner done.
+    elementwise : bool
+        Each element of its one result depends on one element of each operand.
     """
 
     function: Callable[..., Any]
@@ -129,6 +137,7 @@ class Call:
     errors: dict[str, str] = field(default_factory=dict)
     operands: list[Value] = field(init=False)
     flat: bool = field(init=False)
+    elementwise: bool = field(init=False)
 
     @classmethod
     def known(
@@ -145,6 +154,7 @@ class Call:
         call.function, call.args, call.kwargs, call.results = function, args, kwargs, results
         call.operands, call.flat, call.errors, call.dtype = operands, flat, {}, None
         call.effect = call.several = False
+        call.elementwise = flat and _is_elementwise(function)
         return call
 
     def __post_init__(self) -> None:
@@ -153,14 +163,7 @@ class Call:
             self.operands = [a for a in self.args if a.__class__ is Value]
         else:
             self.operands = list(values_in((self.args, self.kwargs)))
-
-    @property
-    def elementwise(self) -> bool:
-        """Whether each element of its one result depends on one element of each operand."""
-        function = self.function
-        if not self.flat or not isinstance(function, np.ufunc):
-            return False
-        return function.nout == 1 and function.signature is None
+        self.elementwise = self.flat and _is_elementwise(self.function)
 
     def __str__(self) -> str:
         given = [_shown(a) for a in self.args] + [f"{k}={_shown(v)}" for k, v in self.kwargs.items()]

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np.compiler import blas, running
+from tinygrad_np.compiler import blas, blocks, running
 from tinygrad_np.compiler.blocks import EXACT, Sweep, loops
 from tinygrad_np.compiler.capture import copied
 from tinygrad_np.compiler.code import Code
@@ -212,8 +212,8 @@ class Writer(Code):
         run: dict[Value, int] = {}  # how many other calls came before
         others = 0
         for call in calls:
-            own = all(v.root.kind not in ("input", "grad") or not v.shape for v in call.operands)
-            if call.function in EXACT and call.elementwise and own:
+            exact = call.function in EXACT and call.elementwise
+            if exact and all(v.root.kind not in ("input", "grad") or not v.shape for v in call.operands):
                 run[call.results[0]] = others
             else:
                 others += 1
@@ -236,8 +236,7 @@ class Writer(Code):
         if len(call.results) == 1 and not call.effect:
             (result,) = call.results
             if result.owner is not None and call.function in _VIEWS and all(v in self.fixed for v in call.operands):
-                args, kwargs = replaced((call.args, call.kwargs), self.fixed.__getitem__)
-                view = call.function(*args, **kwargs)
+                view = call.function(*self._objects(call.args), **self._objects(call.kwargs))
                 if overlap(view, self.fixed[result.root]) or view.size == 0:
                     self.fixed[result] = view
                     return
@@ -265,6 +264,8 @@ class Writer(Code):
         try:
             if tree.__class__ is tuple and _NESTED.isdisjoint(map(type, tree)):
                 return [self.fixed[x] if x.__class__ is Value else x for x in tree]
+            if tree.__class__ is dict and _NESTED.isdisjoint(map(type, tree.values())):
+                return {key: self.fixed[x] if x.__class__ is Value else x for key, x in tree.items()}
             return replaced(tree, self.fixed.__getitem__)
         except KeyError:
             return None
@@ -381,9 +382,10 @@ class Writer(Code):
         self, call: Call, position: int, function: Any, args: Sequence[Any], out: Any, bind: Any = None
     ) -> None:
         """Note that the last step goes through whole arrays, if it may be made for one block after the other."""
-        sweep = Sweep(len(self.lines) - 1, function, args, out, position, self._last[call.results[0]], bind)
-        if sweep.fits() and not self._careful:
-            self._sweeps.append(sweep)
+        if out.nbytes >= blocks.LARGE and not self._careful:
+            sweep = Sweep(len(self.lines) - 1, function, args, out, position, self._last[call.results[0]], bind)
+            if sweep.fits():
+                self._sweeps.append(sweep)
 
     def _with_arrays(self, call: Call, result: Value) -> Sequence[Any]:
         """The arguments of a ufunc, with arrays in the place of numbers: converting those takes as long as the sum."""
@@ -581,7 +583,7 @@ def _joined(arrays: list[Any]) -> tuple[np.ndarray[Any, Any], list[int]] | None:
 
 
 def _same_layout(a: Value, b: Value) -> bool:
-    return a.is_array and a.layout == b.layout
+    return a.is_array and a.lies_as(b)
 
 
 def _rounded(nbytes: int) -> int:
