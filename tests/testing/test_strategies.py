@@ -75,7 +75,8 @@ def test_what_fails_is_the_smallest_array_with_its_report():
 
     product = tg.defvjp(lambda x, w: x + w, forgetful, lambda g, _y, _x, _w: g, elementwise=True)
 
-    @ts.for_all(ts.broadcastable_arrays(2), max_examples=200)
+    # Of 200 examples one run in a hundred has no matrix.
+    @ts.for_all(ts.broadcastable_arrays(2), max_examples=2000)
     def property_test(x, w):
         return product(x, w)
 
