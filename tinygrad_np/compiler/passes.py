@@ -228,10 +228,7 @@ def _broadcast(call: Call) -> list[Value]:
     if call.function not in EXACT or not call.flat or call.dtype is not None:
         return []
     (result,) = call.results
-    shape, stretched = result.shape, []
-    for value in call.operands:
-        if value.shape != shape and math.prod(value.shape) > 1:
-            stretched.append(value)
+    stretched = [v for v in call.operands if v.shape != result.shape and math.prod(v.shape) > 1]
     if not stretched or result.shape[-1] > SHORT or result.nbytes > REPEATED:
         return []
     rows = result.strides == result.packed and result.strides[-1] == result.dtype.itemsize
