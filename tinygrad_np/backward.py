@@ -12,7 +12,6 @@ The walk runs each call's rules on plain arrays. Where the gradients themselves 
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from heapq import heapify, heappop, heappush, heapreplace
@@ -23,6 +22,7 @@ import numpy as np
 
 from tinygrad_np.errors import FreedGraphError, MissingRuleError, RuleError, StaleGraphError
 from tinygrad_np.graph import Leaf, Node, Pick, Rule, Spec
+from tinygrad_np.memory import row_of
 from tinygrad_np.signatures import rule_name
 
 __all__ = ["PLAIN", "Wrap", "cut_off", "reachable", "summed_to", "walk", "zero"]
@@ -305,17 +305,10 @@ def summed_to(g: Array, shape: tuple[int, ...]) -> Array:
     if extra and shape and shape == g.shape[extra:] and g.dtype.char in "fdFD":
         # BLAS adds up rows several times as fast as np.sum does.
         rows = g if extra == len(shape) == 1 else g.reshape(math.prod(g.shape[:extra]), math.prod(shape))
-        total = _ones(rows.shape[0], g.dtype) @ rows
+        total = row_of(1, rows.shape[0], g.dtype) @ rows
         return total if len(shape) == 1 else total.reshape(shape)
     stretched = [i + extra for i, length in enumerate(shape) if length == 1 != g.shape[i + extra]]
     return np.sum(g, axis=(*range(extra), *stretched)).reshape(shape)
-
-
-@functools.lru_cache(maxsize=64)
-def _ones(length: int, dtype: np.dtype[Any]) -> Array:
-    ones = np.ones(length, dtype)
-    ones.flags.writeable = False
-    return ones
 
 
 def _summable(shape: tuple[int, ...], node: Node, parent: Node) -> bool:

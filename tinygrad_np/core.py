@@ -585,21 +585,10 @@ class Ufunc(Differentiable):
             value = self.function(value0) if tape is None else tape.call(self.function, (value0,), _NO_KEYWORDS)
         except (ValueError, TypeError) as error:
             raise explained(error, self.name, (value0,), {}) from error
-        tensor: Tensor = _new(Tensor)
-        tensor._value, tensor._node = value, None
         if node0 is None or not recording.get():
-            return tensor
+            return Tensor(value)
         keeps_output, keeps0, _ = self._kept[1]
-        tensor._node = node = _new(Node)
-        node.number = next_number()
-        node.function = self
-        node.parents = (node0,)
-        node.inputs = (value0 if keeps0 else node0,)
-        node.output = value if keeps_output else None
-        node.static = _NO_KEYWORDS
-        node.shape = value.shape
-        node.dtype = value.dtype
-        return tensor
+        return self._tensor(value, (node0,), (value0 if keeps0 else node0,), value if keeps_output else None)
 
     def binary(self, x0: Any, x1: Any) -> Any:
         """Run and record a call with two arguments."""
@@ -620,29 +609,14 @@ class Ufunc(Differentiable):
             value = function(value0, value1) if tape is None else tape.call(function, (value0, value1), _NO_KEYWORDS)
         except (ValueError, TypeError) as error:
             raise explained(error, self.name, (value0, value1), {}) from error
-        tensor: Tensor = _new(Tensor)
-        tensor._value, tensor._node = value, None
-        if node0 is None:
-            if node1 is None or not recording.get():
-                return tensor
-            keeps_output, keeps0, keeps1 = self._kept[2]
-        elif recording.get():
-            keeps_output, keeps0, keeps1 = self._kept[1 if node1 is None else 3]
-        else:
-            return tensor
-        tensor._node = node = _new(Node)
-        node.number = next_number()
-        node.function = self
-        node.parents = (node0, node1)
-        node.inputs = (
+        if (node0 is None and node1 is None) or not recording.get():
+            return Tensor(value)
+        keeps_output, keeps0, keeps1 = self._kept[2 if node0 is None else 1 if node1 is None else 3]
+        inputs = (
             value0 if keeps0 or value0.__class__ in _NUMBERS else node0 or _stand_in(value0),
             value1 if keeps1 or value1.__class__ in _NUMBERS else node1 or _stand_in(value1),
         )
-        node.output = value if keeps_output else None
-        node.static = _NO_KEYWORDS
-        node.shape = value.shape
-        node.dtype = value.dtype
-        return tensor
+        return self._tensor(value, (node0, node1), inputs, value if keeps_output else None)
 
 
 def _operand(argument: Any, name: str) -> Any:

@@ -23,6 +23,7 @@ from tinygrad_np.functions import (
     rows,
     softmax,
 )
+from tinygrad_np.memory import row_of
 from tinygrad_np.rules.indexing import arrayed
 from tinygrad_np.rules.movement import as_dtype
 from tinygrad_np.standins import check, traceable
@@ -101,18 +102,11 @@ def relu(x: Any) -> Any:
     x = arrayed(x)
     # NumPy compares with a single number one element at a time, and with a row of zeros as many as fit a register.
     in_rows = x.ndim and x.shape[-1] >= ROW and x.dtype.kind == "f"
-    return np.maximum(x, _zeros(x.shape[-1], x.dtype) if in_rows else 0)
+    return np.maximum(x, row_of(0, x.shape[-1], x.dtype) if in_rows else 0)
 
 
 ROW = 32
 """From how many elements in a row it pays to go through an array row by row."""
-
-
-@functools.lru_cache(maxsize=64)
-def _zeros(length: int, dtype: np.dtype[Any]) -> Any:
-    zeros = np.zeros(length, dtype)
-    zeros.flags.writeable = False
-    return zeros
 
 
 BITS = {size: np.dtype(f"i{size}") for size in (2, 4, 8)}

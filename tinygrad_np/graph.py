@@ -184,14 +184,7 @@ class Pick(Node):
     __slots__ = ("index",)
 
     def __init__(self, call: Node, index: int, value: Any) -> None:
-        self.number = next_number()
-        self.function = call.function
-        self.parents = (call,)
-        self.inputs = ()
-        self.output = None
-        self.static = {}
-        self.shape = value.shape
-        self.dtype = value.dtype
+        super().__init__(call.function, (call,), (), None, {}, value)
         self.index = index
 
 

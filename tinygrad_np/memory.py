@@ -8,12 +8,13 @@ update of a weight then takes twice the time.
 from __future__ import annotations
 
 import ctypes
+import functools
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CACHE_LINE", "aligned", "aligned_bytes", "keep_freed_memory", "laid_out", "owner"]
+__all__ = ["CACHE_LINE", "aligned", "aligned_bytes", "keep_freed_memory", "laid_out", "owner", "row_of"]
 
 CACHE_LINE = 64
 """Bytes that a processor fetches at once."""
@@ -52,6 +53,14 @@ def laid_out(memory: NDArray[np.uint8], like: Any) -> NDArray[Any]:
     back = sorted(range(len(order)), key=order.__getitem__)
     array: NDArray[Any] = flat.reshape([like.shape[axis] for axis in order]).transpose(back)
     return array
+
+
+@functools.lru_cache(maxsize=128)
+def row_of(number: float, length: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """A row of one number, always the same array; nobody may write to it."""
+    row = np.full(length, number, dtype)
+    row.flags.writeable = False
+    return row
 
 
 def owner(array: NDArray[Any]) -> Any:

@@ -101,6 +101,7 @@ def test_arrays_that_overlap_are_apart_unless_they_start_together() -> None:
         (np.ones((10, 20)), np.ones((20, 10)).T),  # in another order
         (np.ones((10, 20), np.float32), np.ones((10, 20))),  # of another dtype
         (np.ones(20), np.ones((10, 20))),  # broadcast
+        (np.ones(3), np.ones(3)),  # small
     ],
 )
 def test_what_does_not_fit(argument: np.ndarray, out: np.ndarray) -> None:

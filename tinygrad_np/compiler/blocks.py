@@ -15,7 +15,7 @@ import numpy as np
 from tinygrad_np.compiler.code import Step
 from tinygrad_np.memory import CACHE_LINE
 
-__all__ = ["EXACT", "Loop", "Sweep", "loops"]
+__all__ = ["EXACT", "Loop", "Sweep", "is_large", "loops"]
 
 Array = np.ndarray[Any, Any]
 
@@ -24,6 +24,11 @@ EXACT = frozenset({np.add, np.subtract, np.multiply, np.divide, np.sqrt, np.squa
 
 LARGE, BLOCK = 1 << 19, 1 << 18
 """From how many bytes of an array on it is gone through in blocks, and about how many bytes of it make one."""
+
+
+def is_large(array: Array) -> bool:
+    """Whether an array is worth cutting up."""
+    return array.nbytes >= LARGE
 
 
 @dataclass
@@ -57,10 +62,10 @@ class Sweep:
     bind: Callable[..., Callable[[], Any]] | None = None
 
     def fits(self) -> bool:
-        """Whether each element lies in all arrays at the same place."""
+        """Whether the arrays are large, and each element lies in all of them at the same place."""
         out = self.out
         kind = out.shape, out.dtype, True
-        return all((x.shape, x.dtype, x.flags.c_contiguous) == kind for x in [*self.read, out])
+        return is_large(out) and all((x.shape, x.dtype, x.flags.c_contiguous) == kind for x in [*self.read, out])
 
     @property
     def read(self) -> list[Array]:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_np.compiler.handling import handling, token
-from tinygrad_np.compiler.program import FLAT, Call, Program, Value, Wrapped
+from tinygrad_np.compiler.program import Call, Program, Value, Wrapped, is_flat
 from tinygrad_np.compiler.traced import Traced, described, overlap, underlying
 from tinygrad_np.core import Tensor, getitem, table
 from tinygrad_np.errors import CaptureError
@@ -41,13 +41,11 @@ _WRITING = frozenset({np.copyto, np.put, np.place, np.putmask, np.put_along_axis
 
 _QUERIES = frozenset({np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj})
 
-
 _ARRAYS = (np.ndarray, np.generic)
 _SEVERAL = (tuple, list)
 _NUMBERS = frozenset({int, float, complex, bool, np.float64, np.float32, np.int64})
 _OF_NUMPY = frozenset({np.ndarray, *_NUMBERS, *np.sctypeDict.values()} - {int, float, complex, bool})
 _ATOMS = _NUMBERS | {str, type(None), type(...), type, *(type(np.dtype(char)) for char in np.typecodes["All"])}
-
 
 Given = tuple[Any, Value]
 """An array that a call is made on, and what it is in the program."""
@@ -309,8 +307,8 @@ class Tape:
                     if (array.base is not None or array is concrete) and overlap(array, concrete):
                         value.owner = operand.root
             results.append(value)
-        call = Call.known(function, args, kwargs, results, [value for _, value in given], _is_flat(args, kwargs))
-        call.dtype, call.effect, call.several = dtype, effect, several
+        operands = [value for _, value in given]
+        call = Call.known(function, args, kwargs, results, operands, is_flat(args, kwargs), dtype, effect, several)
         self._note_errors(call)
         return call
 
@@ -420,10 +418,6 @@ class Tape:
                         f"the function writes to an array of {target.dtype}{target.shape} in place and also uses "
                         "another that shares its memory, so tg.compile cannot tell what a replay would read"
                     )
-
-
-def _is_flat(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    return not kwargs and FLAT.issuperset(map(type, args))
 
 
 @functools.lru_cache(maxsize=4096)

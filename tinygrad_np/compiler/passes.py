@@ -130,9 +130,9 @@ def share_common_calls(program: Program) -> Program:
 def _key(call: Call) -> Any:
     """What two equal calls have in common; None if that cannot be told."""
     try:
-        parts = [leaf if leaf.__class__ is Value else _part(leaf) for leaf in call.args]
+        parts = [leaf if leaf.__class__ is Value else _key_of(leaf) for leaf in call.args]
         if call.kwargs:
-            parts += [(name, _part(leaf)) for name, leaf in call.kwargs.items()]
+            parts += [(name, _key_of(leaf)) for name, leaf in call.kwargs.items()]
     except _UntoldError:
         return None
     return call.function, call.dtype, *parts, *call.errors.items()
@@ -142,7 +142,7 @@ class _UntoldError(Exception):
     """Whether two things are equal cannot be told."""
 
 
-def _part(tree: Any) -> Any:
+def _key_of(tree: Any) -> Any:
     """Equal for arguments that are the same to NumPy: 0.0 and -0.0, 1 and True are equal, but give other results."""
     kind = type(tree)
     if kind is Value:
@@ -150,11 +150,11 @@ def _part(tree: Any) -> Any:
     if isinstance(tree, _ATOMS):
         return kind, tree if tree and not isinstance(tree, (complex, np.complexfloating)) else repr(tree)
     if isinstance(tree, (list, tuple)):
-        return kind, *map(_part, tree)
+        return kind, *map(_key_of, tree)
     if isinstance(tree, dict):
-        return kind, *((key, _part(item)) for key, item in tree.items())
+        return kind, *((key, _key_of(item)) for key, item in tree.items())
     if kind is slice:
-        return kind, _part(tree.start), _part(tree.stop), _part(tree.step)
+        return kind, _key_of(tree.start), _key_of(tree.stop), _key_of(tree.step)
     if isinstance(tree, (np.dtype, type)):
         return kind, repr(tree)
     raise _UntoldError
@@ -243,9 +243,9 @@ def _on_others(call: Call, instead: dict[Value, Value]) -> Call:
         args, kwargs = tuple([instead.get(a, a) for a in call.args]), call.kwargs
     else:
         args, kwargs = replaced((call.args, call.kwargs), lambda v: instead.get(v, v))
-    other = Call.known(call.function, args, kwargs, call.results, [instead.get(v, v) for v in call.operands], call.flat)
-    other.dtype, other.effect, other.several, other.errors = call.dtype, call.effect, call.several, call.errors
-    return other
+    operands = [instead.get(v, v) for v in call.operands]
+    same = call.dtype, call.effect, call.several, call.errors
+    return Call.known(call.function, args, kwargs, call.results, operands, call.flat, *same)
 
 
 def _with(program: Program, calls: list[Call], instead: dict[Value, Value], values: list[Value]) -> Program:

@@ -18,7 +18,7 @@ import numpy as np
 from tinygrad_np.signatures import function_name
 from tinygrad_np.trees import leaves, map_leaves
 
-__all__ = ["FLAT", "Call", "Program", "Value", "Wrapped", "replaced", "spelled", "values_in"]
+__all__ = ["Call", "Program", "Value", "Wrapped", "is_flat", "replaced", "spelled", "values_in"]
 
 
 @dataclass(eq=False, slots=True)
@@ -86,11 +86,15 @@ class Wrapped:
     value: Value
 
 
-# What arguments consist of in which nothing is nested.
-FLAT = frozenset(
+_FLAT = frozenset(
     {Value, bool, int, float, complex, np.bool_, np.int64}
     | {np.float16, np.float32, np.float64, np.complex64, np.complex128}
 )
+
+
+def is_flat(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether nothing is nested in the arguments of a call, and none has a keyword."""
+    return not kwargs and _FLAT.issuperset(map(type, args))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -148,17 +152,21 @@ class Call:
         results: list[Value],
         operands: list[Value],
         flat: bool,
+        dtype: np.dtype[Any] | None = None,
+        effect: bool = False,
+        several: bool = False,
+        errors: dict[str, str] | None = None,
     ) -> Call:
         """A call of which it need not be found out what it reads and whether it is flat."""
         call: Call = object.__new__(cls)
         call.function, call.args, call.kwargs, call.results = function, args, kwargs, results
-        call.operands, call.flat, call.errors, call.dtype = operands, flat, {}, None
-        call.effect = call.several = False
+        call.operands, call.flat, call.dtype, call.effect, call.several = operands, flat, dtype, effect, several
+        call.errors = {} if errors is None else errors
         call.elementwise = flat and _is_elementwise(function)
         return call
 
     def __post_init__(self) -> None:
-        self.flat = not self.kwargs and FLAT.issuperset(map(type, self.args))
+        self.flat = is_flat(self.args, self.kwargs)
         if self.flat:
             self.operands = [a for a in self.args if a.__class__ is Value]
         else:

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np.compiler import blas, blocks, running
-from tinygrad_np.compiler.blocks import EXACT, Sweep, loops
+from tinygrad_np.compiler import blas, running
+from tinygrad_np.compiler.blocks import EXACT, Sweep, is_large, loops
 from tinygrad_np.compiler.capture import copied
 from tinygrad_np.compiler.code import Code
 from tinygrad_np.compiler.inexact import accumulated, combined, stacked
@@ -169,10 +169,8 @@ class Writer(Code):
         """After which call the memory of each value is not needed any more."""
         last: dict[Value, float] = {}
         for position, call in enumerate(self.program.calls):
-            for value in call.operands:
-                last[value if value.owner is None else value.root] = position
-            for value in call.results:
-                last[value if value.owner is None else value.root] = position
+            for value in [*call.operands, *call.results]:
+                last[value.root] = position
         for value in self.program.kept():
             last[value.root] = math.inf
         return last
@@ -382,7 +380,7 @@ class Writer(Code):
         self, call: Call, position: int, function: Any, args: Sequence[Any], out: Any, bind: Any = None
     ) -> None:
         """Note that the last step goes through whole arrays, if it may be made for one block after the other."""
-        if out.nbytes >= blocks.LARGE and not self._careful:
+        if is_large(out) and not self._careful:
             sweep = Sweep(len(self.lines) - 1, function, args, out, position, self._last[call.results[0]], bind)
             if sweep.fits():
                 self._sweeps.append(sweep)

@@ -133,8 +133,8 @@ class Adam(Optimizer):
             lr * (M / N) / (sqrt(V / W) + eps)  =  lr * sqrt(W) / N  *  M / (sqrt(V) + eps * sqrt(W))
         """
         for kind, members in enumerate(self._alike):
-            steps = np.array([i in stepping for i in members])
-            self._advance(kind, None if steps.all() else steps)
+            steps = [i in stepping for i in members]
+            self._advance(kind, None if all(steps) else np.array(steps))
 
     def _advance(self, kind: int, steps: NDArray[Any] | None) -> None:
         """Do that for the parameters of one kind; `steps` says which have a gradient, if not all do."""
