@@ -1,9 +1,11 @@
 """Arrays that live long start at a cache line, and are otherwise what NumPy would have made."""
 
 import ctypes
+import os
 import platform
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_np as tg
-from tinygrad_np.memory import CACHE_LINE, aligned, aligned_bytes, laid_out
+from tinygrad_np.memory import CACHE_LINE, aligned, aligned_bytes, keep_some_freed_memory, laid_out
 
 DTYPES = [np.float16, np.float32, np.float64, np.complex128, np.int8]
 
@@ -91,36 +93,71 @@ def test_a_leaf_that_is_made_while_a_step_is_captured():
         np.testing.assert_array_equal(doubled(x), 2 * x)
 
 
-# ------------------------------------------------------------------------------------------------ keep_freed_memory
+# ------------------------------------------------------------------------------------------- memory that was freed
 
 FAULTS = """
 import resource, sys
 import numpy as np
 import tinygrad_np as tg
 
-if "keep" in sys.argv:
+_, setting, count = sys.argv
+if setting == "all":
     print(tg.keep_freed_memory())
+if setting in ("some", "all"):
+    np.sum(tg.tensor([1.0], requires_grad=True)).backward()
 for step in range(110):
-    arrays = [np.ones(50_000) for _ in range(20)]
+    arrays = [np.ones(50_000) for _ in range(int(count))]
     if step == 9:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     del arrays
 print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 100)
 """
 
-
-def printed(*arguments):
-    done = subprocess.run([sys.executable, "-c", FAULTS, *arguments], capture_output=True, text=True, check=True)
-    return done.stdout.split()
+only_glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
-def test_memory_that_was_freed_is_used_again_without_page_faults():
-    (without,) = printed()
-    told, faults = printed("keep")
+def printed(*arguments, **environment):
+    """What the script prints, the last line as a number: page faults a step."""
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS, *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    *lines, faults = done.stdout.split()
+    return [*lines, float(faults)]
+
+
+@only_glibc
+def test_after_a_first_gradient_memory_that_was_freed_is_used_again_without_page_faults():
+    (without,), (faults,) = printed("none", "20"), printed("some", "20")
+    assert without > 500  # 8 MB are 2,000 pages
+    assert faults < 10
+
+
+@only_glibc
+def test_as_much_as_there_is_only_after_being_told():
+    (some,), (told, faults) = printed("some", "200"), printed("all", "200")
     assert told == "True"
-    assert float(without) > 500  # 8 MB are 2,000 pages
-    assert float(faults) < 10
+    assert some > 1000  # of the 80 MB, 64 are kept
+    assert faults < 10
+
+
+@only_glibc
+def test_who_has_set_the_tunables_has_their_way():
+    (faults,) = printed("some", "20", MALLOC_TRIM_THRESHOLD_="131072")
+    assert faults > 500
+
+
+def test_no_array_of_a_large_size_is_made_to_that_end():
+    tracemalloc.start()
+    try:
+        keep_some_freed_memory.__wrapped__()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2**20
 
 
 @pytest.mark.parametrize("library", [object(), OSError(), TypeError()])
@@ -132,3 +169,4 @@ def test_elsewhere_nothing_is_told(monkeypatch, library):
 
     monkeypatch.setattr(ctypes, "CDLL", load)
     assert tg.keep_freed_memory() is False
+    assert keep_some_freed_memory.__wrapped__() is None

@@ -22,7 +22,7 @@ import numpy as np
 
 from tinygrad_np.errors import FreedGraphError, MissingRuleError, RuleError, StaleGraphError
 from tinygrad_np.graph import Leaf, Node, Pick, Rule, Spec
-from tinygrad_np.memory import row_of
+from tinygrad_np.memory import keep_some_freed_memory, row_of
 from tinygrad_np.signatures import rule_name
 
 __all__ = ["PLAIN", "Wrap", "cut_off", "reachable", "summed_to", "walk", "zero"]
@@ -69,6 +69,7 @@ def walk(
     masked_ends : bool
         Only some elements of the outputs were used, as by np.where.
     """
+    keep_some_freed_memory()  # where there is one gradient, more arrays of the same sizes will follow
     found: dict[Node, Array] = {}
     sums: set[Node] = set()  # nodes whose cotangent is a sum made here, which may be added to in place
     masked = set(cotangents if masked_ends else ())  # nodes of which np.where or the like used only some elements

@@ -14,7 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CACHE_LINE", "aligned", "aligned_bytes", "keep_freed_memory", "laid_out", "owner", "row_of"]
+__all__ = [
+    *("CACHE_LINE", "aligned", "aligned_bytes", "laid_out", "owner", "row_of"),
+    *("keep_freed_memory", "keep_some_freed_memory"),
+]
 
 CACHE_LINE = 64
 """Bytes that a processor fetches at once."""
@@ -76,13 +79,35 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _LARGEST_TRIM, _LARGEST_MMAP = 2**31 - 1, 32 * 2**20
 
 
+@functools.cache
+def keep_some_freed_memory() -> None:
+    """Have the C library keep up to 64 MB of freed memory, for the steps of a training free what the next ones need.
+
+    glibc takes the largest memory under 32 MB that was ever freed for the size that will be needed again, and keeps
+    twice as much. So it is enough to free some, which costs nothing as nobody wrote to it; a program that has set the
+    tunables itself, or called `keep_freed_memory`, is left alone. Other C libraries do not mind.
+
+    Notes
+    -----
+    The GNU C Library Reference Manual, "Malloc Tunable Parameters", and mallopt(3), on M_MMAP_THRESHOLD.
+    """
+    try:
+        library = ctypes.CDLL(None)
+        malloc, free = library.malloc, library.free
+    except (AttributeError, OSError, TypeError):  # no such function; no such library; Windows
+        return
+    # Not an array, as whoever measures the memory of arrays would take it for one.
+    malloc.restype, free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    free(malloc(ctypes.c_size_t(_LARGEST_MMAP - 2**16)))  # less than the largest, as glibc adds a header and rounds up
+
+
 def keep_freed_memory() -> bool:
     """Have the C library keep the memory of freed arrays for the next ones, rather than give it back to the system.
 
-    Every operation makes a new array. By default the memory of one of more than 128 KB may go back to the system as
-    soon as it is freed, and the next array then costs a page fault for every 4 KB, often more time than the arithmetic
-    on it. Where that happens, eager code and plain NumPy take up to two fifths less time with this setting. A compiled
-    function does not need it: its arrays are made once.
+    Every operation makes a new array. At first the C library gives the memory of one of more than 128 KB back to the
+    system as soon as it is freed, and the next array then costs a page fault for every 4 KB, often more time than the
+    arithmetic on it. From the first gradient on, it is led to keep up to 64 MB. With this setting it keeps all there
+    is, for programs that have more at a time. A compiled function does not need it: its arrays are made once.
 
     The setting is for the whole process and cannot be taken back, so call it at the start of a program, not in a
     library. The process stays as large as it was at its peak.
