@@ -50,8 +50,8 @@ class Replay:
         self.program = program
         self.source, self._run = writer.function([f"x{value.number}" for value in inputs])
         self.steps = [line for line in writer.lines if isinstance(line, Step)]
-        self.buffers = writer.buffers
-        self._buffer_of = writer.buffer_of
+        self.buffers = writer.buffers.memory
+        self._buffer_of = writer.buffers.number_of
         self._pending = writer.pending
         self._positions = [value.source for value in inputs]
         # In careful programs the calls say for themselves.

@@ -1,14 +1,11 @@
 """Writing a replay: a Program as a straight Python function of NumPy calls that write into buffers made beforehand.
 
-What is decided here, once: which results are views, and so cost nothing on a run; which buffer each other result is
-written to, where one whose content nobody needs any more is used again, in place if an operand of the same layout dies;
-which results, and what they are made of on the way, go straight to a parameter's own array; and where calls go through
-large arrays together, block by block.
+What is decided here, once: which results are views, and so cost nothing on a run; how each other call is written; and
+where calls go through large arrays together, block by block. Which buffer a result is written to, `buffers` decides.
 """
 
 from __future__ import annotations
 
-import math
 import operator
 from collections import Counter
 from collections.abc import Sequence
@@ -17,37 +14,29 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np.compiler import blas, running
+from tinygrad_np.compiler import blas, kinds, running
 from tinygrad_np.compiler.blocks import EXACT, Sweep, is_large, loops
+from tinygrad_np.compiler.buffers import Buffers
 from tinygrad_np.compiler.capture import copied
 from tinygrad_np.compiler.code import Code
 from tinygrad_np.compiler.inexact import accumulated, combined, stacked
 from tinygrad_np.compiler.passes import batched, expanded
-from tinygrad_np.compiler.program import Call, Program, Value, Wrapped, replaced, spelled, values_in
-from tinygrad_np.compiler.traced import overlap, reinterpreted
-from tinygrad_np.core import Tensor, converted, getitem, table, updated
+from tinygrad_np.compiler.program import Call, Program, Value, Wrapped, replaced, spelled
+from tinygrad_np.compiler.traced import overlap
+from tinygrad_np.core import Tensor, converted, getitem, updated
 from tinygrad_np.graph import Leaf, Lost, Pending
-from tinygrad_np.memory import CACHE_LINE, aligned_bytes, laid_out
-from tinygrad_np.rules.elementwise import imag, real
+from tinygrad_np.memory import laid_out
 from tinygrad_np.rules.indexing import scattered
-from tinygrad_np.rules.shapes import reshaped
 from tinygrad_np.standins import gradient_of
 from tinygrad_np.trees import refilled
 
 __all__ = ["Writer"]
 
-_REDUCTIONS = {np.sum: np.add.reduce, np.max: np.maximum.reduce, np.min: np.minimum.reduce, np.prod: np.multiply.reduce}
 # On single numbers Python's operators give the same bits as the ufuncs, in a fifth of the time.
 _INFIX: dict[Any, str] = {np.add: "+", np.subtract: "-", np.multiply: "*", np.true_divide: "/"}
 # To these a Python number is the same as an array with it.
 _ON_ARRAYS = EXACT | {np.power, np.maximum, np.minimum}
 _NUMBERS, _NESTED = frozenset({int, float}), frozenset({tuple, list, dict, slice})
-# What only looks into memory, whatever the elements: it can be called on a buffer before that is filled.
-_VIEWS = {
-    *(table[function].function for function in (reshaped, getitem, real, imag)),
-    *(reinterpreted, np.transpose, np.swapaxes, np.moveaxis, np.expand_dims, np.squeeze, np.broadcast_to, np.reshape),
-    *(np.ravel, np.diagonal, np.flip, np.atleast_1d, np.atleast_2d, np.atleast_3d, np.matrix_transpose),
-}
 _ELEMENT = operator.itemgetter(())  # of an array without axes
 
 MANY, WORTH = 4, 20_000
@@ -75,10 +64,8 @@ class Writer(Code):
 
     Attributes
     ----------
-    buffers : list of ndarray
-        All memory that the function writes to and that was made for it.
-    buffer_of : dict of Value to int
-        Where in `buffers` results are.
+    buffers : Buffers
+        The memory that results are written to.
     pending : dict of Leaf to Pending
         The gradients that stay in buffers.
     """
@@ -87,22 +74,15 @@ class Writer(Code):
         super().__init__()
         self.program = program
         self._careful = careful
-        self.buffers: list[np.ndarray[Any, Any]] = []
+        self.buffers = Buffers(program, self.fixed, careful=careful)
         self._numbers: set[Value] = set()  # values that are NumPy floats rather than arrays
         self._boxed: dict[Value, Any] = {}  # an array with each of those that a call on arrays takes
-        self.buffer_of: dict[Value, int] = {}
-        self._free: dict[int, list[int]] = {}
         self._scalars: dict[Any, Any] = {}
         self._sweeps: list[Sweep] = []
         self.pending: dict[Leaf, Pending] = {}
-        self._last = self._last_uses()
-        self._dying = self._last_used_at()
         self._in_calls = self._operands_of_calls()
         self._once = self._read_once()
         self._handed_out: set[Value] = set()  # results that the caller gets, of which another needs a copy
-        self._returned = set(values_in(program.outputs))
-        self._targets = self._storages_of_results()
-        self._placed = self._places()  # results that lie one after the other in memory, for sums of products
         self._take_in_numbers()
         for value in program.values:
             self._take_in(value)
@@ -113,7 +93,7 @@ class Writer(Code):
                 errors = call.errors
                 self.add(f"{self.name(np.seterr)}(**{outside | errors})")
             self._emit(call, position)
-            self._release(position)
+            self.buffers.release(position)
         for loop in reversed(loops(self._sweeps)):
             self.lines[loop.first : loop.last + 1] = loop.steps()
         self._finish()
@@ -139,8 +119,7 @@ class Writer(Code):
             self.local[value] = f"g{value.number}"
             self.add(f"g{value.number} = {self.name(gradient_of)}({self.name(value.source, 'leaf')})")
         elif _is_cut_up(value, self.program):
-            self.buffers.append(aligned_bytes(_rounded(value.nbytes)))
-            self.fixed[value] = array = laid_out(self.buffers[-1], value)
+            self.fixed[value] = array = laid_out(self.buffers.more(value.nbytes), value)
             self.add(f"{self.name(np.copyto)}({self.array(array)}, x{value.number})")
         else:
             self.local[value] = f"x{value.number}"
@@ -163,77 +142,16 @@ class Writer(Code):
         uses = Counter(v for call in self.program.calls for v in call.operands if not v.shape)
         return {v for v, count in uses.items() if count == 1} - self.program.kept() - self._in_calls
 
-    # What lives how long
-
-    def _last_uses(self) -> dict[Value, float]:
-        """After which call the memory of each value is not needed any more."""
-        last: dict[Value, float] = {}
-        for position, call in enumerate(self.program.calls):
-            for value in [*call.operands, *call.results]:
-                last[value.root] = position
-        for value in self.program.kept():
-            last[value.root] = math.inf
-        return last
-
-    def _last_used_at(self) -> dict[float, list[Value]]:
-        dying: dict[float, list[Value]] = {}
-        for value, position in self._last.items():
-            dying.setdefault(position, []).append(value)
-        return dying
-
-    def _release(self, position: int) -> None:
-        for value in self._dying.get(position, ()):
-            if value in self.buffer_of:
-                number = self.buffer_of[value]
-                self._free.setdefault(self.buffers[number].nbytes, []).append(number)
-
-    def _places(self) -> dict[Value, np.ndarray[Any, Any]]:
-        """Where the factors of stacked products go: the last one first, since backward starts at the latest time."""
-        places: dict[Value, np.ndarray[Any, Any]] = {}
-        for call in self.program.calls:
-            for factors in call.args[1:] if call.function is stacked else ():
-                mine = [v.root for v in factors if v.root.kind == "result" and v.root not in places]
-                mine = [v for v in dict.fromkeys(mine) if v not in self._returned and v not in self._targets]
-                if len({(v.shape, v.dtype) for v in mine}) == 1 and mine[0].nbytes:
-                    self.buffers.append(aligned_bytes(_rounded(len(mine) * mine[0].nbytes)))
-                    whole = self.buffers[-1][: len(mine) * mine[0].nbytes].view(mine[0].dtype)
-                    places |= zip(reversed(mine), whole.reshape(len(mine), *mine[0].shape), strict=True)
-        return places
-
-    def _storages_of_results(self) -> dict[Value, Value]:
-        """Which array outside of the program a result may be written to: one that has it in the end, or has in the end
-        what arithmetic makes of it. All that comes between must be arithmetic on what is no argument: other calls might
-        raise, upon which eager would have left the array as it was, and an argument may be that very array.
-        """
-        targets = {value: target for target, value in self.program.stores.items()}
-        calls = [] if self._careful else self.program.calls
-        run: dict[Value, int] = {}  # how many other calls came before
-        others = 0
-        for call in calls:
-            exact = call.function in EXACT and call.elementwise
-            if exact and all(v.root.kind not in ("input", "grad") or not v.shape for v in call.operands):
-                run[call.results[0]] = others
-            else:
-                others += 1
-        for position in range(len(calls) - 1, -1, -1):
-            result = calls[position].results[0] if calls[position].results else None
-            if result not in targets or result not in run or result in self._returned:
-                continue
-            if not _same_layout(targets[result], result):
-                continue
-            for operand in calls[position].operands:
-                passing = operand not in targets and self._last.get(operand) == position
-                if passing and run.get(operand) == run[result] and _same_layout(operand, result):
-                    targets[operand] = targets[result]
-                    break
-        return targets
-
     # One call
 
     def _emit(self, call: Call, position: int) -> None:
         if len(call.results) == 1 and not call.effect:
             (result,) = call.results
-            if result.owner is not None and call.function in _VIEWS and all(v in self.fixed for v in call.operands):
+            if (
+                result.owner is not None
+                and call.function in kinds.VIEWS
+                and all(v in self.fixed for v in call.operands)
+            ):
                 view = call.function(*self._objects(call.args), **self._objects(call.kwargs))
                 if overlap(view, self.fixed[result.root]) or view.size == 0:
                     self.fixed[result] = view
@@ -270,14 +188,7 @@ class Writer(Code):
 
     def _side_by_side(self, call: Call) -> None:
         """Write several products to buffers that lie one after the other."""
-        results = call.results
-        size = results[0].nbytes
-        block = aligned_bytes(len(results) * size)
-        for i, result in enumerate(results):
-            self.buffer_of[result] = len(self.buffers)
-            self.buffers.append(block[i * size : (i + 1) * size])
-            self.fixed[result] = laid_out(self.buffers[-1], result)
-        whole = block.view(results[0].dtype).reshape(len(results), *results[0].shape)
+        whole = self.buffers.side_by_side(call.results)
         self._call(np.matmul, *call.args, whole)
 
     def _fresh(self, call: Call) -> None:
@@ -289,11 +200,11 @@ class Writer(Code):
                 self.local[result] = f"({line})"  # where it is needed
                 self._numbers.add(result)
                 return
-        elif _is_plain_reduction(call):
-            line = f"{self.name(_REDUCTIONS[call.function])}({self.arguments(_reduced(call, None), {})})"
-        elif call.function is np.take and call.args and _is_an_array(call.args[0]):  # sooner by its method
+        elif kinds.is_plain_reduction(call):
+            line = f"{self.name(kinds.REDUCTIONS[call.function])}({self.arguments(kinds.reduced(call, None), {})})"
+        elif call.function is np.take and call.args and kinds.is_an_array(call.args[0]):  # sooner by its method
             line = f"{self.argument(call.args[0])}.take({self.arguments(call.args[1:], call.kwargs)})"
-        elif call.function is _plain(getitem) and len(call.args) == 1:
+        elif call.function is kinds.body_of(getitem) and len(call.args) == 1:
             line = f"{self.argument(call.args[0])}[{self.argument(call.kwargs['index'])}]"
         else:
             line = f"{self.name(call.function)}({self.arguments(call.args, call.kwargs)})"
@@ -306,7 +217,7 @@ class Writer(Code):
                 self._take_number(result, name)
             else:
                 self.local[result] = name
-            if not _is_of_fixed_shape(call):
+            if not kinds.is_of_fixed_shape(call):
                 kind = f"{result.shape}, {self.name(result.dtype)}"
                 self.add(f"{self.name(running.check_kind)}({name}, {kind}, {self.name(call, 'call')})")
 
@@ -322,46 +233,47 @@ class Writer(Code):
     def _into(self, call: Call, result: Value, position: int) -> bool:
         """Write the result to a buffer, or say that this function cannot."""
         function = call.function
-        if result in self._returned and function not in (accumulated, stacked):
+        if result in self.buffers.returned and function not in (accumulated, stacked):
             return False  # the caller may keep it
+        place = partial(self.buffers.array_for, call, result, position)
         if not result.shape and self._is_on_numbers(call):
-            out = self._out(call, result, position)
+            out = place()
             self._assign(out, self._infix(call))
         elif isinstance(function, np.ufunc) and function.nout == 1 and not call.kwargs:
-            out = self._out(call, result, position, in_place=call.elementwise)
+            out = place(in_place=call.elementwise)
             self._ufunc(call, self._with_arrays(call, result), out, position)
-        elif _is_plain_reduction(call):
-            out = self._out(call, result, position)
-            self._call(_REDUCTIONS[function], *_reduced(call, out))
-        elif function in (_plain(converted), copied, np.copy, expanded) and len(call.args) == 1:
-            out = self._out(call, result, position)
+        elif kinds.is_plain_reduction(call):
+            out = place()
+            self._call(kinds.REDUCTIONS[function], *kinds.reduced(call, out))
+        elif function in (kinds.body_of(converted), copied, np.copy, expanded) and len(call.args) == 1:
+            out = place()
             self._fill(out, call.args[0], "unsafe")
-        elif function is _plain(getitem) and _is_gather(call):
-            out = self._out(call, result, position)
+        elif function is kinds.body_of(getitem) and kinds.is_gather(call):
+            out = place()
             self._call(running.gather, call.args[0], call.kwargs["index"], out)
-        elif function is np.take and call.kwargs == {"mode": "clip"} and _is_an_array(call.args[0]):
-            out = self._out(call, result, position)
+        elif function is np.take and call.kwargs == {"mode": "clip"} and kinds.is_an_array(call.args[0]):
+            out = place()
             self._call(np.ndarray.take, *call.args, None, out, "clip")
-        elif function is np.take and _is_gather(call):
-            out = self._out(call, result, position)
+        elif function is np.take and kinds.is_gather(call):
+            out = place()
             self._call(running.gather, *call.args[:2], out)
-        elif function is _plain(updated):
-            out = self._out(call, result, position, in_place=True, only=call.args[0])
+        elif function is kinds.body_of(updated):
+            out = place(in_place=True, only=call.args[0])
             self._start_from(call.args[0], out)
             self._call(operator.setitem, out, call.kwargs["index"], call.args[1])
         elif function is accumulated:
-            out = self._out(call, result, position, in_place=True, only=call.args[0])
+            out = place(in_place=True, only=call.args[0])
             self._start_from(call.args[0], out)
             self._accumulate(out, *call.args[1:])
         elif function is combined:
-            out = self._out(call, result, position, in_place=True, only=call.args[1])
+            out = place(in_place=True, only=call.args[1])
             self._start_from(call.args[1], out)
             self._combine(call, out, position)
         elif function is stacked:
-            out = self._out(call, result, position, in_place=call.args[0] is not None, only=call.args[0])
+            out = place(in_place=call.args[0] is not None, only=call.args[0])
             self._sum_of_products(out, *call.args)
-        elif function is _plain(scattered) and not call.args[0].dtype.hasobject:
-            out = self._out(call, result, position)
+        elif function is kinds.body_of(scattered) and not call.args[0].dtype.hasobject:
+            out = place()
             self._call(running.scatter, *call.args, **call.kwargs, out=out)
         else:
             return False
@@ -381,7 +293,7 @@ class Writer(Code):
     ) -> None:
         """Note that the last step goes through whole arrays, if it may be made for one block after the other."""
         if is_large(out) and not self._careful:
-            sweep = Sweep(len(self.lines) - 1, function, args, out, position, self._last[call.results[0]], bind)
+            sweep = Sweep(len(self.lines) - 1, function, args, out, position, self.buffers.last[call.results[0]], bind)
             if sweep.fits():
                 self._sweeps.append(sweep)
 
@@ -441,7 +353,7 @@ class Writer(Code):
         """One product of all factors that lie as they were placed, and one for each pair of the others."""
         pairs = list(zip(left, right, strict=True))
         alike = left[0] is left[-1]
-        lasting = {a for a in left if a.root in self._placed or (a.root.kind == "input" and a in self.fixed)}
+        lasting = {a for a in left if a.root in self.buffers.placed or (a.root.kind == "input" and a in self.fixed)}
         inside = [(a, b) for a, b in pairs if alike or a in lasting]
         whole = self._whole_factors(*zip(*inside, strict=True)) if inside else None
         if whole is not None:
@@ -463,48 +375,6 @@ class Writer(Code):
         rows = _joined([x.T if (x := self.fixed.get(a)) is not None else None for a in left])
         return None if rows is None or rows[1] != columns[1] else (rows[0].T, columns[0])
 
-    def _out(
-        self, call: Call, result: Value, position: int, *, in_place: bool = False, only: Any = None
-    ) -> np.ndarray[Any, Any]:
-        """Where the result goes: an array outside of the program, an operand that dies, or a buffer."""
-        if result in self._placed:
-            return self._placed[result]
-        target = self._targets.get(result)
-        if target is not None and self._may_overwrite(target, call, result, position, in_place, only):
-            return target.source  # type: ignore[no-any-return]
-        if in_place:
-            for operand in [only] if only is not None else call.operands:
-                if isinstance(operand, Value) and self._dies(operand, position) and _same_layout(operand, result):
-                    # The buffer goes on under another name, and is not free after all.
-                    self.buffer_of[result] = self.buffer_of.pop(operand)
-                    return self.fixed[operand]  # type: ignore[no-any-return]
-        nbytes = _rounded(result.nbytes)
-        free = self._free.get(nbytes)
-        if free:
-            number = free.pop()
-        else:
-            number = len(self.buffers)
-            self.buffers.append(aligned_bytes(nbytes))
-        self.buffer_of[result] = number
-        return laid_out(self.buffers[number], result)
-
-    def _dies(self, operand: Value, position: int) -> bool:
-        return operand in self.buffer_of and operand.owner is None and self._last[operand] == position
-
-    def _may_overwrite(
-        self, target: Value, call: Call, result: Value, position: int, in_place: bool, only: Any
-    ) -> bool:
-        """Whether a result may be written to a parameter's array at once: nobody reads its old elements after that."""
-        last = self._last.get(target, -1)
-        if not _same_layout(target, result) or last > position:
-            return False
-        if last < position:
-            return True
-        # Read by this very call: elementwise functions may read and write the same element, and others start from the
-        # elements of one operand.
-        reads = [v for v in call.operands if v.root is target]
-        return in_place and (all(v is target for v in reads) if only is None else reads == [only])
-
     # The end
 
     def _finish(self) -> None:
@@ -523,7 +393,7 @@ class Writer(Code):
         for leaf, gradient in self.program.grads.items():
             if gradient is None:
                 self.step(setattr, leaf, "grad", None)
-            elif gradient.root in self.buffer_of:
+            elif gradient.root in self.buffers.number_of:
                 self.pending[leaf] = Pending(self.fixed[gradient])
                 self.step(setattr, leaf, "grad", self.pending[leaf])
             else:
@@ -561,11 +431,6 @@ class Writer(Code):
         return named if fresh else f"{self.name(running.copy_of)}({named})"
 
 
-def _plain(function: Any) -> Any:
-    """The body of a primitive, as a program calls it."""
-    return table[function].function
-
-
 def _joined(arrays: list[Any]) -> tuple[np.ndarray[Any, Any], list[int]] | None:
     """Arrays that follow one another in memory as one, along the first axis, and the order in which they do."""
     if any(x is None or not x.flags.c_contiguous for x in arrays):
@@ -580,60 +445,9 @@ def _joined(arrays: list[Any]) -> tuple[np.ndarray[Any, Any], list[int]] | None:
     return np.lib.stride_tricks.as_strided(first, shape, first.strides), order
 
 
-def _same_layout(a: Value, b: Value) -> bool:
-    return a.is_array and a.lies_as(b)
-
-
-def _rounded(nbytes: int) -> int:
-    return max(CACHE_LINE, -(-nbytes // CACHE_LINE) * CACHE_LINE)
-
-
-def _is_an_array(argument: Any) -> bool:
-    return isinstance(argument, Value) and argument.is_array
-
-
-def _reduced(call: Call, out: Any) -> tuple[Any, ...]:
-    """The arguments of the ufunc's own method, which is what np.sum and its like call in the end."""
-    return *call.args, call.kwargs.get("axis"), None, out, bool(call.kwargs.get("keepdims", False))
-
-
-def _is_plain_reduction(call: Call) -> bool:
-    named = call.kwargs.keys() <= {"axis", "keepdims"} and len(call.args) == 1 and call.dtype is None
-    return call.function in _REDUCTIONS and named and isinstance(call.kwargs.get("axis"), int | tuple | type(None))
-
-
 def _is_cut_up(value: Value, program: Program) -> bool:
     """Whether an argument has so many views that one copy, of which they can be made once, costs less on each run."""
     if not value.is_array or value.strides != value.packed:
         return False
     views = sum(call.results[0].root is value for call in program.calls if len(call.results) == 1)
     return views >= MANY and value.nbytes <= views * WORTH
-
-
-def _is_gather(call: Call) -> bool:
-    """Whole rows named by one array of integers."""
-    if len(call.args) == 2 and call.kwargs == {"axis": 0}:
-        source, index = call.args
-    elif call.function is np.take and len(call.args) == 2 and not call.kwargs:
-        source, index = call.args
-        if not isinstance(source, Value) or len(source.shape) != 1:
-            return False
-    elif len(call.args) == 1 and call.kwargs.keys() == {"index"}:
-        source, index = call.args[0], call.kwargs["index"]
-    else:
-        return False
-    return (
-        isinstance(source, Value)
-        and isinstance(index, Value)
-        and index.is_array
-        and index.dtype.kind in "iu"
-        and len(index.shape) >= 1
-    )
-
-
-def _is_of_fixed_shape(call: Call) -> bool:
-    """Whether it is known that shape and dtype of the result do not depend on elements."""
-    function: Any = call.function
-    known = function in _VIEWS or function in _REDUCTIONS or function in (np.take, np.copy, np.where, np.matmul)
-    ufunc = isinstance(function, np.ufunc) or isinstance(getattr(function, "__self__", None), np.ufunc)
-    return known or ufunc or str(getattr(function, "__module__", "")).startswith("tinygrad_np.")
