@@ -254,16 +254,20 @@ class Tape:
         if kind in _ATOMS:
             return tree, tree
         if kind is Traced or isinstance(tree, np.ndarray):
-            array, value = underlying(tree), self._operand(tree)
+            array, value = tree.array if kind is Traced else tree, self._operand(tree)
             given.append((array, value))
             return array, value
         if kind is tuple or kind is list:
+            if kind is tuple and _ATOMS.issuperset(map(type, tree)):
+                return tree, tree
             pairs = [self._apart(item, given) for item in tree]
             return kind([a for a, _ in pairs]), kind([b for _, b in pairs])
         if kind is slice:
             pairs = [self._apart(part, given) for part in (tree.start, tree.stop, tree.step)]
             return slice(*(a for a, _ in pairs)), slice(*(b for _, b in pairs))
         if isinstance(tree, dict):
+            if kind is dict and _ATOMS.issuperset(map(type, tree.values())):
+                return tree, dict(tree)
             items = {key: self._apart(item, given) for key, item in tree.items()}
             both = {key: a for key, (a, _) in items.items()}, {key: b for key, (_, b) in items.items()}
             return both if kind is dict else (refilled(tree, both[0]), refilled(tree, both[1]))

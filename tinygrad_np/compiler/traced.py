@@ -65,9 +65,10 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin, ArrayMethods):
             return Traced
         return np.ndarray if self.is_array else type(self.array)
 
-    @property
-    def _value(self) -> Any:
-        return self.array
+    # The most asked for, without a call of Python for each.
+    _value = property(operator.attrgetter("array"))
+    shape = property(operator.attrgetter("array.shape"))
+    dtype = property(operator.attrgetter("array.dtype"))
 
     @property
     def data(self) -> Any:
