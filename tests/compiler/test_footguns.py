@@ -13,7 +13,7 @@ import threading
 import time
 import types
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -25,6 +25,10 @@ from tinygrad_np.state import on_tape
 from tinygrad_np.trees import leaves
 
 X = np.arange(4.0)
+
+
+def plain(x: Any) -> Any:
+    return x.data if isinstance(x, tg.Tensor) else x
 
 
 def refuses(function: Callable[..., Any], message: str) -> None:
@@ -84,6 +88,77 @@ class TestValuesThatBecomePythonNumbers:
     )
     def test_shapes_that_depend_on_elements(self, function: Callable[[Any], Any]) -> None:
         refuses(function, "the shape of its result depends on the elements")
+
+    # Each with an option in an array: for one value of that the result has the shape of the first, for another it has
+    # not, or has it only by chance.
+    OPTIONS: ClassVar[list[Callable[[Any, Any], Any]]] = [
+        lambda x, i: x[:i],
+        lambda x, i: x[i:],
+        lambda x, i: x[i : i + 2],
+        lambda x, i: x[:, i - 1 : 3],
+        lambda x, i: x[..., :i:2],
+        lambda x, i: x[i],
+        lambda x, i: x.T[:i, 1:],
+        lambda x, i: np.take(x, i, axis=0),
+        lambda x, i: np.sum(x, axis=i),
+        lambda x, i: np.sum(x, axis=(i,)),
+        lambda x, i: np.max(x, axis=i),
+        lambda x, i: np.mean(x, i),
+        lambda x, i: np.cumsum(x, axis=i),
+        lambda x, i: np.add.reduce(x, axis=i),
+        lambda x, i: np.diagonal(x, i),
+        lambda x, i: np.trace(x, i),
+        lambda x, i: np.roll(x, i, axis=1),
+        lambda x, i: np.expand_dims(x, i),
+        lambda x, i: np.flip(x, i),
+        lambda x, i: np.swapaxes(x, 0, i),
+        lambda x, i: np.repeat(x, i, axis=0),
+        lambda x, i: np.tril(x, i),
+        lambda x, i: np.reshape(x, (-1, 2 * i)),
+        lambda x, i: np.stack([x, x], axis=i),
+        lambda x, i: np.concatenate([x[:i], x[i:]]),
+        lambda x, i: np.sort(x, axis=i),
+        lambda x, i: np.split(x, [i])[0],
+    ]
+
+    @pytest.mark.parametrize("function", OPTIONS)
+    @pytest.mark.parametrize("outside", [False, True], ids=["arguments", "outside"])
+    def test_options_in_arrays_are_read_on_every_call_or_refused(
+        self, function: Callable[[Any, Any], Any], outside: bool
+    ) -> None:
+        x, option = np.arange(12.0).reshape(3, 4), np.array(0)
+        weight = tg.tensor(x, requires_grad=True)
+
+        def of_arguments(x: Any, i: Any) -> Any:
+            return np.sin(function(x, i)) * 2 if not outside else np.sin(function(weight, option)) * 2
+
+        def both(call: Callable[..., Any], i: int) -> Any:
+            option[...] = i
+            return call(x, np.array(i))
+
+        for start in (1, 0, 2):
+            compiled = tg.compile(of_arguments)
+            for i in (start, 0, 1, 2, start):
+                try:
+                    expected = both(of_arguments, i)
+                except (ValueError, IndexError):
+                    continue
+                try:
+                    result = both(compiled, i)
+                except CaptureError:
+                    continue  # for other elements, or at once
+                np.testing.assert_array_equal(plain(result), plain(expected), strict=True)
+
+    def test_a_window_that_moves(self) -> None:
+        compiled = tg.compile(lambda x, i: np.sum(np.sin(x[i : i + 2])))
+        for i in range(3):
+            assert compiled(X, np.array(i)) == np.sum(np.sin(X[i : i + 2]))
+
+    def test_a_slice_that_grows(self) -> None:
+        compiled = tg.compile(lambda x, i: np.sum(np.sin(x[:i])))
+        assert compiled(X, np.array(3)) == np.sum(np.sin(X[:3]))
+        with pytest.raises(CaptureError, match=r"returned float64\(1,\) for other elements"):
+            compiled(X, np.array(1))
 
     def test_loops_over_the_length_are_fine(self) -> None:
         compiled = tg.compile(lambda x: sum(row * i for i, row in enumerate(x)))
@@ -676,10 +751,6 @@ def goes_on_as(function: Callable[..., Any], *calls: tuple[Any, ...]) -> tg.comp
         for mine, theirs in zip(leaves(found), leaves(expected), strict=True):
             np.testing.assert_array_equal(plain(mine), plain(theirs), strict=isinstance(theirs, np.ndarray))
     return compiled
-
-
-def plain(x: Any) -> Any:
-    return x.data if isinstance(x, tg.Tensor) else x
 
 
 class TestWhatStandsInIsTakenForAnArray:

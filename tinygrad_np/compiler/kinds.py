@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np.compiler.program import Call, Value
+from tinygrad_np.compiler.program import Call, Value, values_in
 from tinygrad_np.compiler.traced import reinterpreted
 from tinygrad_np.core import getitem, table
 from tinygrad_np.rules.elementwise import imag, real
@@ -43,8 +43,10 @@ def reduced(call: Call, out: Any) -> tuple[Any, ...]:
 
 def is_plain_reduction(call: Call) -> bool:
     """Whether it is np.sum or its like, with no other options than the axes."""
-    named = call.kwargs.keys() <= {"axis", "keepdims"} and len(call.args) == 1 and call.dtype is None
-    return call.function in REDUCTIONS and named and isinstance(call.kwargs.get("axis"), int | tuple | type(None))
+    if call.function not in REDUCTIONS or len(call.args) != 1 or call.dtype is not None:
+        return False
+    axes = isinstance(call.kwargs.get("axis"), int | tuple | type(None))
+    return axes and call.kwargs.keys() <= {"axis", "keepdims"} and not has_options_in_arrays(call)
 
 
 def is_gather(call: Call) -> bool:
@@ -60,9 +62,22 @@ def is_gather(call: Call) -> bool:
     return is_an_array(index) and index.dtype.kind in "iu" and index.shape != ()
 
 
+def has_options_in_arrays(call: Call) -> bool:
+    """Whether something else than its first argument is an array, such as an axis or the bounds of a slice."""
+    return any(True for _ in values_in((call.args[1:], call.kwargs)))
+
+
+def is_fixed_view(call: Call) -> bool:
+    """Whether it looks into its first argument, at the same place on every run."""
+    options = values_in((call.args[1:], call.kwargs))
+    return call.function in VIEWS and all(value.kind == "constant" for value in options)
+
+
 def is_of_fixed_shape(call: Call) -> bool:
     """Whether it is known that shape and dtype of the result do not depend on elements."""
     function: Any = call.function
-    known = function in VIEWS or function in REDUCTIONS or function in (np.take, np.copy, np.where, np.matmul)
-    ufunc = isinstance(function, np.ufunc) or isinstance(getattr(function, "__self__", None), np.ufunc)
-    return known or ufunc or str(getattr(function, "__module__", "")).startswith("tinygrad_np.")
+    if function in (np.take, np.copy, np.where, np.matmul) or isinstance(function, np.ufunc):
+        return True
+    known = function in VIEWS or function in REDUCTIONS or isinstance(getattr(function, "__self__", None), np.ufunc)
+    known = known or str(getattr(function, "__module__", "")).startswith("tinygrad_np.")
+    return known and not has_options_in_arrays(call)

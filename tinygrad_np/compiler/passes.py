@@ -99,7 +99,7 @@ def _same(call: Call) -> Value | None:
     if call.function is np.multiply and not call.kwargs and len(call.args) == 2:
         a, b = call.args
         operand = b if _is_one(a) else a if _is_one(b) else None
-    elif call.function in _RESHAPES and call.results[0].owner is not None:
+    elif call.function in _RESHAPES and call.results[0].owner is not None and len(call.operands) == 1:
         operand = call.args[0]
     return operand if isinstance(operand, Value) and operand.lies_as(call.results[0]) else None
 

@@ -147,11 +147,7 @@ class Writer(Code):
     def _emit(self, call: Call, position: int) -> None:
         if len(call.results) == 1 and not call.effect:
             (result,) = call.results
-            if (
-                result.owner is not None
-                and call.function in kinds.VIEWS
-                and all(v in self.fixed for v in call.operands)
-            ):
+            if result.owner is not None and kinds.is_fixed_view(call) and all(v in self.fixed for v in call.operands):
                 view = call.function(*self._objects(call.args), **self._objects(call.kwargs))
                 if overlap(view, self.fixed[result.root]) or view.size == 0:
                     self.fixed[result] = view
