@@ -10,6 +10,8 @@ What a replay could not repeat, such as a decision that depends on an element's 
 from __future__ import annotations
 
 import functools
+import inspect
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -38,6 +40,9 @@ _OF_ANY_SHAPE = frozenset(
 
 # What these write to cannot be followed.
 _WRITING = frozenset({np.copyto, np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal})
+
+_WRITING_OPTIONS = {"overwrite_input": True, "copy": False}
+_OPTIONS_THAT_WRITE = frozenset(_WRITING_OPTIONS)
 
 _QUERIES = frozenset({np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj})
 
@@ -177,9 +182,13 @@ class Tape:
                 return function(*args, **kwargs)
             if function is np.copyto and kwargs.get("where", True) is True:
                 return self._copyto(*args)
-            _refuse(function, len(args), kwargs)
+            _refuse(function, args, kwargs)
             if function in _QUERIES:
                 return function(*map_leaves(underlying, tuple(args)), **kwargs)
+        named = _first_to_name(function)
+        if len(args) > named:
+            kwargs = {**kwargs, **dict(zip(_parameters(function)[named:], args[named:], strict=False))}
+            return self.call(function, args[:named], kwargs, effect=effect)
         if "out" in kwargs:
             return self._call_with_out(function, args, kwargs)
         given: list[Given] = []
@@ -212,7 +221,7 @@ class Tape:
         result = function(*concrete)
         if type(result) not in _OF_NUMPY:
             return None
-        if target is not None and (result.dtype != target.dtype or result.shape != target.shape):
+        if target is not None and not _lies_as(result, target.array):
             return None
         return Traced(self, self._noted(function, tuple(given), operands, result), result)
 
@@ -226,7 +235,7 @@ class Tape:
 
     def _call_with_out(self, function: Function, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """A call whose result is written into an array: the array has another content from then on."""
-        out, dtype = kwargs["out"], None
+        out = kwargs["out"]
         if isinstance(out, tuple):
             (out,) = out if len(out) == 1 else (self._several_outs(function),)
         without = ("out",) if out is None else ("out", "casting")
@@ -234,19 +243,27 @@ class Tape:
         if out is None or (isinstance(out, Traced) and not out.is_array):
             return self.call(function, args, kwargs)  # an operator in place gives the name of a number to another one
         target = self.storage(out)
-        made = None if kwargs or type(function) is not np.ufunc else self._ufunc(function, args, target)
+        made = self._ufunc(function, args, target) if isinstance(function, np.ufunc) and not kwargs else None
         if made is None:
-            given: list[Given] = []
-            concrete, operands = self._apart(tuple(args), given)
-            concrete_kwargs, operands_by_name = self._apart(kwargs, given)
-            result = function(*concrete, **concrete_kwargs)
-            if result.dtype != target.dtype or result.shape != target.shape:
-                dtype = target.dtype
-                result = np.empty_like(target.array)
-                casting = {"casting": "same_kind"} if isinstance(function, np.ufunc) else {}
-                function(*concrete, out=result, **concrete_kwargs, **casting)
-            made = self._record(Attempt(function, operands, operands_by_name, given, dtype), result)
+            made = self._made_for(target, function, args, kwargs)
         return self._write_to(out, target, made)
+
+    def _made_for(self, target: Traced, function: Function, args: Sequence[Any], kwargs: dict[str, Any]) -> Traced:
+        """What a call leaves in an array: of its dtype, and with its axes in the same order in memory."""
+        given: list[Given] = []
+        concrete, operands = self._apart(tuple(args), given)
+        concrete_kwargs, operands_by_name = self._apart(kwargs, given)
+        is_ufunc, dtype = isinstance(function, np.ufunc), None
+        if is_ufunc and kwargs.get("where", True) is not True:
+            return self.call(overwritten, (function, *args), {**kwargs, "start": target})  # type: ignore[no-any-return]
+        result = function(*concrete, **concrete_kwargs)
+        if not _lies_as(result, target.array):
+            if not is_ufunc:  # which may compute in another way for another dtype of `out`
+                return self.call(overwritten, (function, *args), {**kwargs, "start": target})  # type: ignore[no-any-return]
+            dtype = None if result.dtype == target.dtype and result.shape == target.shape else target.dtype
+            result = np.empty_like(target.array)
+            function(*concrete, out=result, **concrete_kwargs, casting="same_kind")
+        return self._record(Attempt(function, operands, operands_by_name, given, dtype), result)  # type: ignore[no-any-return]
 
     def _apart(self, tree: Any, given: list[Given]) -> tuple[Any, Any]:
         """Nested arguments with arrays, and with values, in the place of what stands for them; both also in `given`."""
@@ -282,6 +299,11 @@ class Tape:
         return target
 
     def _record(self, attempt: Attempt, result: Any) -> Any:
+        if result is None and not attempt.effect:
+            raise CaptureError(
+                f"{function_name(attempt.function)} returned nothing: it was called for what it does, which a replay "
+                "would not do: call it outside of the compiled function"
+            )
         several = isinstance(result, _SEVERAL)
         made = [] if result is None else list(result) if several else [result]
         for array in made:
@@ -428,19 +450,47 @@ class Tape:
 def _is_ordinary(function: Function) -> bool:
     """Whether there is nothing about a function that a call of it must be looked at for."""
     special = _WRITING | _QUERIES | _OF_ANY_SHAPE | {np.where, table[getitem].function}
+    if not _OPTIONS_THAT_WRITE.isdisjoint(_parameters(function)):
+        return False
     name = getattr(function, "__name__", "")
     return function not in special and name != "at" and not getattr(function, "traceable", False)
 
 
-def _refuse(function: Function, count: int, kwargs: dict[str, Any]) -> None:
-    """Raise for a call, with this many arguments that have no keyword, that a program cannot make."""
-    if function in _WRITING or getattr(function, "__name__", "") == "at":
+@functools.lru_cache(maxsize=4096)
+def _parameters(function: Function) -> tuple[str, ...]:
+    """The names of what NumPy's function takes by position; none if it does not say, or is no function of NumPy's."""
+    if not function_name(function).startswith("np."):
+        return ()
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:
+        return ()
+    return tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))
+
+
+@functools.lru_cache(maxsize=4096)
+def _first_to_name(function: Function) -> int:
+    """From which argument on they are given their names, since one of them may be an array that is written to."""
+    places = [i for i, name in enumerate(_parameters(function)) if name == "out" or name in _OPTIONS_THAT_WRITE]
+    return min(places, default=sys.maxsize)
+
+
+def _lies_as(result: Any, target: Any) -> bool:
+    """Whether both have the same dtype, shape and order of axes in memory."""
+    alike: bool = result.dtype == target.dtype and result.shape == target.shape and result.strides == target.strides
+    return alike
+
+
+def _refuse(function: Function, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+    """Raise for a call that a program cannot make."""
+    writes = any(kwargs.get(name, not value) == value for name, value in _WRITING_OPTIONS.items())
+    if writes or function in _WRITING or getattr(function, "__name__", "") == "at":
         raise CaptureError(
             f"{function_name(function)} while tg.compile captured the function: it writes into an array in place. "
             "Call it on a tensor, which is given a new value, or write array[index] = v"
         )
     masked = function is table[getitem].function and _has_mask(kwargs["index"])
-    if function in _OF_ANY_SHAPE or masked or (function is np.where and count == 1):
+    if function in _OF_ANY_SHAPE or masked or (function is np.where and len(args) == 1):
         raise CaptureError(
             f"{function_name(function)} while tg.compile captured the function: the shape of its result depends on "
             "the elements, and a program's shapes are fixed. Use np.where, which keeps the shape, or do this "
@@ -451,6 +501,13 @@ def _refuse(function: Function, count: int, kwargs: dict[str, Any]) -> None:
 def _has_mask(index: Any) -> bool:
     parts = index if isinstance(index, tuple) else (index,)
     return any(isinstance(part, Traced) and part.dtype == bool for part in parts)
+
+
+def overwritten(function: Function, *args: Any, start: Any, **kwargs: Any) -> Any:
+    """What ``out=`` leaves in an array that has had the elements of `start`, and lies in memory as it does."""
+    result = np.array(start, order="K")
+    function(*args, out=result, **kwargs)
+    return result
 
 
 def copied(source: Any, *, shape: tuple[int, ...], dtype: Any, strides: tuple[int, ...]) -> Any:

@@ -1,0 +1,159 @@
+"""What is written down of each call: the same bits come out as in the function itself, or it is an error."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_np as tg
+from tinygrad_np.errors import CaptureError
+
+X = np.arange(1.0, 5.0)
+WITH_ZEROS = np.array([0.0, 1.0, 0.0, 2.0])
+NARROW = np.random.default_rng(0).random((50, 40), np.float32)
+WIDE = np.random.default_rng(1).normal(size=(50, 40))
+
+Program = Callable[..., Any]
+
+
+def same_bits(program: Program, state: Sequence[np.ndarray], *calls: Sequence[np.ndarray]) -> None:
+    """A program gets the arguments of each call and the arrays of its state, which it may write to."""
+
+    def run(compiled: bool) -> list[bytes]:
+        arrays = [np.array(array, order="K") for array in state]
+
+        def function(*arguments: Any) -> Any:
+            return program(*arguments, *arrays)
+
+        called = tg.compile(function) if compiled else function
+        seen = []
+        for arguments in calls:
+            result = called(*(np.array(a, order="K") for a in arguments))
+            seen += [np.asarray(part).tobytes() for part in (result, *arrays)]
+        return seen
+
+    assert run(compiled=True) == run(compiled=False)
+
+
+def refuses(program: Program, argument: np.ndarray, message: str) -> None:
+    with pytest.raises(CaptureError, match=message):
+        tg.compile(program)(argument)
+
+
+@pytest.mark.filterwarnings("error")
+class TestElementsThatAreLeftOut:
+    def test_keep_what_a_new_array_has(self) -> None:
+        def divided(a: Any, b: Any) -> Any:
+            return np.divide(a, b, out=np.zeros_like(a), where=b != 0)
+
+        same_bits(divided, [], (X, WITH_ZEROS), (X + 1, WITH_ZEROS[::-1]))
+        same_bits(lambda x: np.log(x, out=np.full_like(x, -9.0), where=x > 0), [], (WITH_ZEROS,), (X,))
+
+    def test_keep_what_the_state_has(self) -> None:
+        same_bits(lambda x, s: np.add(s, x, out=s, where=x > 2) * 1, [np.ones(4)], (X,), (X,), (X[::-1],))
+
+    def test_of_a_sum(self) -> None:
+        same_bits(lambda x: np.sum(x, where=x > 2), [], (X,), (X + 3,))
+        same_bits(lambda x, s: np.sum(x, where=x > 2, out=s) * 1, [np.zeros(())], (X,), (X + 3,))
+
+
+class TestAnOutByItsPosition:
+    @pytest.mark.parametrize(
+        "write",
+        [
+            lambda y: np.clip(y, 3, 5, y),
+            lambda y: y.clip(3, 5, y),
+            lambda y: np.cumsum(y, 0, None, y),
+            lambda y: np.round(y, 1, y),
+            lambda y: np.dot(np.outer(y, y), y * 1, y),
+            lambda y: np.take(y * 1, np.arange(4)[::-1], None, y),
+            lambda y: np.add(y, 1, y),
+            lambda y: np.add.accumulate(y, 0, None, y),
+        ],
+    )
+    def test_is_written_to(self, write: Program) -> None:
+        def function(x: Any) -> Any:
+            y = x * 1.13
+            write(y)
+            return y
+
+        same_bits(function, [], (X,), (X + 1,))
+
+    def test_of_a_gradient_that_is_clipped(self) -> None:
+        def trained(compiled: bool) -> Any:
+            weight = tg.tensor(np.ones(4), requires_grad=True)
+
+            def step(x: Any) -> None:
+                weight.grad = None
+                np.sum(np.square(weight * x)).backward()
+                gradient = weight.grad * 1
+                np.clip(gradient, -2, 2, gradient)
+                weight.data[...] = weight.data - 0.1 * gradient
+
+            for _ in range(4):
+                (tg.compile(step) if compiled else step)(X)
+            return weight.data
+
+        np.testing.assert_array_equal(trained(compiled=True), trained(compiled=False))
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda y: np.nan_to_num(y, copy=False),
+        lambda y: np.nan_to_num(y, False),
+        lambda y: np.median(y, overwrite_input=True),
+        lambda y: np.median(y, None, None, True),
+        lambda y: np.percentile(y, 30, overwrite_input=True),
+    ],
+)
+def test_what_may_write_to_its_operand_is_refused(write: Program) -> None:
+    refuses(lambda x: write(x * 2), X, "writes into an array in place")
+
+
+def test_what_returns_nothing_is_refused(tmp_path: Path) -> None:
+    refuses(lambda x: np.save(tmp_path / "x.npy", x * 2), X, r"np\.save returned nothing")
+
+
+class TestAnOutOfAnotherKind:
+    @pytest.mark.parametrize(
+        "reduce", [np.sum, np.mean, np.var, np.std, np.prod, np.cumsum, np.add.reduce, np.max, np.ptp]
+    )
+    def test_is_what_a_reduction_computes_in(self, reduce: Program) -> None:
+        like = np.asarray(reduce(NARROW, axis=0))
+        same_bits(lambda x, s: reduce(x, axis=0, out=s) * 1, [np.zeros(like.shape)], (NARROW,), (NARROW / 3,))
+
+    def test_is_broadcast_to(self) -> None:
+        same_bits(lambda x, s: np.add(s, x, out=s) * 1, [np.zeros((3, 4))], (X,), (X + 1,))
+
+    def test_keeps_its_order_in_memory_so_that_later_sums_add_up_as_they_did(self) -> None:
+        def summed(x: Any, s: Any) -> Any:
+            np.add(s, x, out=s)
+            return np.sum(s)
+
+        calls = [(np.random.default_rng(i).normal(size=WIDE.shape),) for i in range(4)]
+        same_bits(summed, [np.asfortranarray(WIDE)], *calls)
+
+        def product(x: Any, s: Any) -> Any:
+            np.matmul(x, x.T, out=s)
+            return np.sum(s)
+
+        same_bits(product, [np.zeros((50, 50), order="F")], *calls)
+
+    def test_as_of_a_parameter_that_lies_by_columns(self) -> None:
+        def trained(compiled: bool) -> list[float]:
+            weight = tg.tensor(np.asfortranarray(WIDE), requires_grad=True)
+            optimiser = tg.optim.SGD([weight], lr=0.01)
+
+            def step(x: Any) -> Any:
+                optimiser.zero_grad()
+                np.sum(np.square(x @ weight)).backward()
+                optimiser.step()
+                return np.linalg.norm(weight.data)
+
+            called = tg.compile(step) if compiled else step
+            return [float(called(WIDE.T[:5])) for _ in range(6)]
+
+        assert trained(compiled=True) == trained(compiled=False)
