@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,11 @@ VIEWS = {
     *(table[function].function for function in (reshaped, getitem, real, imag)),
     *(reinterpreted, np.transpose, np.swapaxes, np.moveaxis, np.expand_dims, np.squeeze, np.broadcast_to, np.reshape),
     *(np.ravel, np.diagonal, np.flip, np.atleast_1d, np.atleast_2d, np.atleast_3d, np.matrix_transpose),
+}
+
+_OF_FIXED_SHAPE = {
+    *(np.take, np.copy, np.where, abs),
+    *(operator.add, operator.sub, operator.mul, operator.truediv, operator.pow, operator.matmul),
 }
 
 
@@ -76,7 +82,7 @@ def is_fixed_view(call: Call) -> bool:
 def is_of_fixed_shape(call: Call) -> bool:
     """Whether it is known that shape and dtype of the result do not depend on elements."""
     function: Any = call.function
-    if function in (np.take, np.copy, np.where, np.matmul) or isinstance(function, np.ufunc):
+    if function in _OF_FIXED_SHAPE or isinstance(function, np.ufunc):
         return True
     known = function in VIEWS or function in REDUCTIONS or isinstance(getattr(function, "__self__", None), np.ufunc)
     known = known or str(getattr(function, "__module__", "")).startswith("tinygrad_np.")

@@ -99,6 +99,8 @@ def _same(call: Call) -> Value | None:
     if call.function is np.multiply and not call.kwargs and len(call.args) == 2:
         a, b = call.args
         operand = b if _is_one(a) else a if _is_one(b) else None
+        # (inf + 0j) * 1 is inf + nanj.
+        operand = operand if call.results[0].dtype.kind != "c" else None
     elif call.function in _RESHAPES and call.results[0].owner is not None and len(call.operands) == 1:
         operand = call.args[0]
     return operand if isinstance(operand, Value) and operand.lies_as(call.results[0]) else None

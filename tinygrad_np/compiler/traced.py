@@ -25,16 +25,33 @@ __all__ = ["Traced", "described", "overlap", "reinterpreted", "underlying"]
 Function = Callable[..., Any]
 
 
-def _operators(ufunc: np.ufunc) -> tuple[Callable[[Traced, Any], Any], ...]:
-    """``a * b`` and its reflection, without the way through NumPy that the mixin takes."""
+def _operators(ufunc: np.ufunc, plain: Function) -> tuple[Callable[[Traced, Any], Any], ...]:
+    """``a * b``, its reflection and ``a *= b``, without the way through NumPy that the mixin takes.
+
+    They are the ufunc, except where NumPy does something else for the operator, with other last bits: powers have short
+    ways, such as squares, and complex scalars an arithmetic of their own.
+    """
+
+    def function(x: Traced) -> Function:
+        return plain if ufunc is np.power or (not x.is_array and x.array.dtype.kind == "c") else ufunc
 
     def forward(self: Traced, other: Any) -> Any:
-        return NotImplemented if type(other) is Tensor else self.tape.call(ufunc, (self, other), {})
+        return NotImplemented if type(other) is Tensor else self.tape.call(function(self), (self, other), {})
 
     def reflected(self: Traced, other: Any) -> Any:
-        return NotImplemented if type(other) is Tensor else self.tape.call(ufunc, (other, self), {})
+        return NotImplemented if type(other) is Tensor else self.tape.call(function(self), (other, self), {})
 
-    return forward, reflected
+    def in_place(self: Traced, other: Any) -> Any:
+        if not self.is_array:  # a scalar is immutable
+            return forward(self, other)
+        if ufunc is np.power and type(other) is not Tensor and not self.is_elsewhere():
+            made = self.tape.call(plain, (self, other), {})
+            if (made.dtype, made.shape) == (self.dtype, self.shape):
+                self.tape.write(self, made)
+                return self
+        return ufunc(self, other, out=(self,))
+
+    return forward, reflected, in_place
 
 
 class Traced(np.lib.mixins.NDArrayOperatorsMixin, ArrayMethods):
@@ -147,12 +164,16 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin, ArrayMethods):
 
     # The operators that rules are full of; the mixin has all others.
 
-    __add__, __radd__ = _operators(np.add)
-    __sub__, __rsub__ = _operators(np.subtract)
-    __mul__, __rmul__ = _operators(np.multiply)
-    __truediv__, __rtruediv__ = _operators(np.true_divide)
-    __pow__, __rpow__ = _operators(np.power)
-    __matmul__, __rmatmul__ = _operators(np.matmul)
+    __add__, __radd__, __iadd__ = _operators(np.add, operator.add)
+    __sub__, __rsub__, __isub__ = _operators(np.subtract, operator.sub)
+    __mul__, __rmul__, __imul__ = _operators(np.multiply, operator.mul)
+    __truediv__, __rtruediv__, __itruediv__ = _operators(np.true_divide, operator.truediv)
+    __pow__, __rpow__, __ipow__ = _operators(np.power, operator.pow)
+    __matmul__, __rmatmul__, __imatmul__ = _operators(np.matmul, operator.matmul)
+
+    def __abs__(self) -> Any:
+        is_scalar = not self.is_array and self.array.dtype.kind == "c"
+        return self.tape.call(abs if is_scalar else np.absolute, (self,), {})
 
     # What a replay could not repeat.
 

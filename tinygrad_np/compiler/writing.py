@@ -33,7 +33,7 @@ from tinygrad_np.trees import refilled
 __all__ = ["Writer"]
 
 # On single numbers Python's operators give the same bits as the ufuncs, in a fifth of the time.
-_INFIX: dict[Any, str] = {np.add: "+", np.subtract: "-", np.multiply: "*", np.true_divide: "/"}
+_INFIX: dict[Any, str] = {np.add: "+", np.subtract: "-", np.multiply: "*", np.true_divide: "/", operator.pow: "**"}
 # To these a Python number is the same as an array with it.
 _ON_ARRAYS = EXACT | {np.power, np.maximum, np.minimum}
 _NUMBERS, _NESTED = frozenset({int, float}), frozenset({tuple, list, dict, slice})
@@ -224,7 +224,8 @@ class Writer(Code):
         return len(call.args) == 2 and all(isinstance(a, int | float) or a in self._numbers for a in call.args)
 
     def _infix(self, call: Call) -> str:
-        return f" {_INFIX[call.function]} ".join(map(self.argument, call.args))
+        names = [f"({name})" if name.startswith("-") else name for name in map(self.argument, call.args)]
+        return f" {_INFIX[call.function]} ".join(names)
 
     def _into(self, call: Call, result: Value, position: int) -> bool:
         """Write the result to a buffer, or say that this function cannot."""
