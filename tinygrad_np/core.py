@@ -265,8 +265,8 @@ class Tensor(ArrayMethods):
         if not self.is_leaf:
             raise EscapeError("a recorded tensor cannot be deep-copied: write t.detach() first, or t.copy()")
         if not self._is_given:
-            return Tensor(self._value.copy())
-        return tensor(self._value, requires_grad=self.requires_grad)
+            return Tensor(live(self._value).copy())
+        return tensor(live(self._value), requires_grad=self.requires_grad)
 
     def __reduce__(self) -> Any:
         if not self.is_leaf:

@@ -1,5 +1,8 @@
 """What is written down of each call: the same bits come out as in the function itself, or it is an error."""
 
+import copy
+import pickle
+import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +12,7 @@ import pytest
 
 import tinygrad_np as tg
 from tinygrad_np.errors import CaptureError
+from tinygrad_np.trees import leaves
 
 X = np.arange(1.0, 5.0)
 WITH_ZEROS = np.array([0.0, 1.0, 0.0, 2.0])
@@ -157,3 +161,113 @@ class TestAnOutOfAnotherKind:
             return [float(called(WIDE.T[:5])) for _ in range(6)]
 
         assert trained(compiled=True) == trained(compiled=False)
+
+
+class Tripled(np.ndarray):
+    def __mul__(self, other: Any) -> Any:
+        return np.ndarray.__mul__(self, other) * 3
+
+
+class TestArraysOfAnotherKind:
+    @pytest.mark.parametrize(
+        "array",
+        [np.ma.masked_array(X, [1, 0, 0, 0]), X.view(np.matrix), X.view(Tripled), X.view(np.recarray)],
+        ids=["masked", "matrix", "own", "record"],
+    )
+    def test_whose_operators_do_something_else_are_refused_on_every_call(self, array: Any) -> None:
+        compiled = tg.compile(lambda x, n: np.sum(x * n))
+        assert compiled(X, 2) == 20
+        for arguments in ((array, 2), (array, array)):
+            with pytest.raises(CaptureError, match=r"convert it with np\.asarray"):
+                compiled(*arguments)
+        assert compiled(X, 2) == 20
+
+    def test_in_a_file_are_as_any_other(self, tmp_path: Path) -> None:
+        mapped = np.memmap(tmp_path / "x", np.float64, "w+", shape=(4,))
+        mapped[...] = X
+        compiled = tg.compile(lambda x: np.sum(x * mapped))
+        assert compiled(mapped) == 30
+        mapped[...] = 1
+        assert compiled(X) == 10
+
+
+class TestCopies:
+    def test_of_tensors(self) -> None:
+        weight, leaf = tg.tensor(np.ones(4)), tg.tensor(np.ones(4), requires_grad=True)
+
+        def step(x: Any) -> Any:
+            mine = copy.deepcopy(leaf)
+            np.sum(mine * mine * copy.deepcopy(weight) * x).backward()
+            return mine.grad
+
+        compiled = tg.compile(step)
+        for value in (1.0, 2.0, 3.0):
+            weight.data[...] = leaf.data[...] = value
+            np.testing.assert_array_equal(compiled(X), step(X))
+
+    def test_of_arrays_in_objects_and_of_arguments(self) -> None:
+        kept, named = [np.ones(4)], types.SimpleNamespace(array=np.ones(4))
+
+        def function(x: Any, parts: Any) -> Any:
+            copies = copy.deepcopy(kept)[0] * copy.deepcopy(named).array + copy.copy(named.array)
+            return copies * copy.deepcopy(x) + copy.copy(parts)["x"] * copy.deepcopy(parts)["x"] + copy.copy(np.sum(x))
+
+        compiled = tg.compile(function)
+        for value in (1.0, 2.0, 3.0):
+            kept[0][...] = named.array[...] = value
+            x = X * value
+            np.testing.assert_array_equal(compiled(x, {"x": x}), function(x, {"x": x}))
+
+    @pytest.mark.parametrize("of", ["array", "model"])
+    def test_of_what_a_step_then_changes(self, of: str) -> None:
+        def trained(compiled: bool) -> list[float]:
+            tg.manual_seed(0)
+            net = tg.nn.Dense(4, 2, dtype=np.float64)
+            optimiser = tg.optim.SGD(net.parameters(), lr=0.1)
+
+            def step(x: Any) -> Any:
+                before = copy.deepcopy(net.weight.data) if of == "array" else copy.deepcopy(net).weight.data
+                optimiser.zero_grad()
+                np.mean(np.square(net(x))).backward()
+                optimiser.step()
+                return np.max(np.abs(net.weight.data - before))
+
+            called = tg.compile(step) if compiled else step
+            return [float(called(np.ones((3, 4)))) for _ in range(4)]
+
+        assert trained(compiled=True) == trained(compiled=False)
+
+    def test_by_pickling_are_refused(self) -> None:
+        refuses(lambda x: pickle.loads(pickle.dumps(x)), X, "pickling of an array")
+
+
+class TestResults:
+    def test_keep_their_order_in_memory(self) -> None:
+        x = WIDE[:, ::2]
+        for function in (lambda x: x.T, lambda x: (x + 1).T, lambda x: np.copy(x.T, order="F")):
+            result = tg.compile(function)(x)
+            axes = sorted(range(2), key=lambda axis: -abs(function(x).strides[axis]))
+            assert sorted(range(2), key=lambda axis: -abs(result.strides[axis])) == axes
+
+    def test_are_arrays_where_the_function_returns_arrays(self) -> None:
+        weight, state = tg.tensor(np.ones(4), requires_grad=True), np.array(2.0)
+        loss = lambda x: np.sum(weight * x)  # noqa: E731
+        functions = [
+            lambda x: loss(x).data,
+            lambda x: state,
+            lambda x: np.sum(x),
+            lambda x: x[0],
+            lambda x: tg.value_and_grad(lambda y: np.sum(y * y))(x)[0],
+            lambda x: tg.jvp(lambda y: np.sum(y * y), (x,), (x,))[0],
+            lambda x: [state, state * 2, np.copy(state)],
+        ]
+        for function in functions:
+            compiled = tg.compile(function)
+            for _ in range(2):
+                for mine, theirs in zip(leaves(compiled(X)), leaves(function(X)), strict=True):
+                    assert type(mine) is type(theirs)
+                    np.testing.assert_array_equal(mine, theirs, strict=True)
+        state[...] = 5.0
+        kept = tg.compile(lambda x: state)(X)
+        state[...] = 6.0
+        assert kept == 5

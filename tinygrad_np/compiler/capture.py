@@ -13,7 +13,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -125,10 +125,10 @@ class Tape:
         return self._outside("constant", array, array)
 
     def _outside(self, kind: str, array: Any, source: Any) -> Traced:
-        if isinstance(array, np.ma.MaskedArray | np.matrix):
+        if isinstance(array, np.ndarray) and not _is_plain(cast(Any, type(array))):
             raise CaptureError(
                 f"tg.compile: a {type(array).__name__} of {array.dtype}{array.shape} would be taken for a plain array, "
-                "whose operators do something else: convert it with np.asarray, or a mask with np.where"
+                "whose operators may do something else: convert it with np.asarray, or a mask with np.where"
             )
         value = self._value(kind, array, source)
         self.program.values.append(value)
@@ -444,6 +444,18 @@ class Tape:
                         f"the function writes to an array of {target.dtype}{target.shape} in place and also uses "
                         "another that shares its memory, so tg.compile cannot tell what a replay would read"
                     )
+
+
+# What a kind of array may have of its own and still compute as any other.
+_OF_ITS_OWN = frozenset({"__new__", "__init__", "__array_finalize__", "__reduce__", "__setstate__", "__doc__"})
+
+
+@functools.lru_cache(maxsize=256)
+def _is_plain(kind: Any) -> bool:
+    """Whether arrays of a kind do all that they do as an ndarray does it."""
+    bases = kind.__mro__[: kind.__mro__.index(np.ndarray)]
+    own = {name for base in bases for name in vars(base)} - _OF_ITS_OWN
+    return kind is np.memmap or own.isdisjoint(vars(np.ndarray))
 
 
 @functools.lru_cache(maxsize=4096)

@@ -316,7 +316,7 @@ def _kind(leaf: Any) -> Any:
             return ("leaf", _Identity(leaf))
         return ("tensor", _kind(leaf._value))
     if isinstance(leaf, np.ndarray):
-        return (leaf.shape, leaf.dtype.str, leaf.strides)
+        return (type(leaf), leaf.shape, leaf.dtype.str, leaf.strides)
     if isinstance(leaf, np.generic):
         return ((), leaf.dtype.str, type(leaf))
     if not isinstance(leaf, _BY_VALUE):

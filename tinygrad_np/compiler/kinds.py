@@ -27,7 +27,7 @@ VIEWS = {
 }
 
 _OF_FIXED_SHAPE = {
-    *(np.take, np.copy, np.where, abs),
+    *(np.take, np.copy, np.where, np.asarray, abs),
     *(operator.add, operator.sub, operator.mul, operator.truediv, operator.pow, operator.matmul),
 }
 

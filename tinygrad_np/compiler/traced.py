@@ -137,6 +137,17 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin, ArrayMethods):
         wrapped = converted.__wrapped__  # type: ignore[attr-defined]
         return self.tape.call(wrapped, (self,), {"dtype": np.dtype(dtype), "casting": casting})
 
+    def __copy__(self) -> Any:
+        if not self.is_array:  # a scalar is immutable
+            return self
+        return np.array(self.array) if self.is_elsewhere() else self.tape.call(np.copy, (self,), {"order": "K"})
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return self.__copy__()
+
+    def __reduce__(self) -> Any:
+        return self._escapes("pickling", lambda array: array.__reduce__())
+
     def view(self, dtype: Any) -> Any:
         """The same memory as another dtype."""
         return self.tape.call(reinterpreted, (self, np.dtype(dtype)), {})

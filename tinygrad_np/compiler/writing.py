@@ -423,6 +423,8 @@ class Writer(Code):
     def _kept(self, value: Value) -> str:
         """A result that later runs leave alone."""
         named = self.argument(value)
+        if value.is_array and value in self._numbers:
+            return f"{self.name(np.array)}({named})"
         fresh = value in self.local and value.owner is None and value.kind == "result" and value not in self._handed_out
         self._handed_out.add(value)
         return named if fresh else f"{self.name(running.copy_of)}({named})"
