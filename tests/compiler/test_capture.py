@@ -271,3 +271,22 @@ class TestResults:
         kept = tg.compile(lambda x: state)(X)
         state[...] = 6.0
         assert kept == 5
+
+
+@pytest.mark.parametrize("indices", [[[0, 1, 1], [2, 2, 2], [-1, 3, 0]], [[1, 0, 0, 1], [0, 0, 0, 0], [1, 1, 1, 1]]])
+def test_a_functional_write_where_an_argument_says(indices: list[list[int]]) -> None:
+    is_mask = len(indices[0]) == 4
+    weight, value = tg.tensor(X, requires_grad=True), tg.tensor(np.full(3, 2.0), requires_grad=True)
+
+    def step(index: Any) -> Any:
+        weight.grad = value.grad = None
+        t = weight * X
+        t[index] = 7.0 if is_mask else value
+        np.sum(t * t * X).backward()
+        return weight.grad if is_mask else (weight.grad, value.grad)
+
+    compiled = tg.compile(step)
+    for index in indices:
+        where = np.array(index, bool if is_mask else int)
+        for mine, theirs in zip(leaves(compiled(where)), leaves(step(where)), strict=True):
+            np.testing.assert_array_equal(mine, theirs)

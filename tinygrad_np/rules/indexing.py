@@ -28,7 +28,7 @@ def reads_twice(index: Any) -> bool:
     """Whether an index may read an element more than once: only integer arrays can."""
     parts = index if isinstance(index, tuple) else (index,)
     one_at_most = (*NO_ARRAY, int, np.generic)
-    return any(not isinstance(part, one_at_most) and np.asarray(part).dtype.kind in "iu" for part in parts)
+    return any(not isinstance(part, one_at_most) and as_array(part).dtype.kind in "iu" for part in parts)
 
 
 def reads_outside(index: Any, length: int) -> bool:
@@ -61,9 +61,8 @@ def _updated_by_value(g: Any, _y: Any, _x: Any, _value: Any, index: Any) -> Any:
     read = getitem(g, index=index)
     if reads_twice(index):
         numbers = np.arange(read.size).reshape(read.shape)
-        kept = np.zeros(_x.shape, int)
-        kept[index] = numbers
-        read = np.where(kept[index] == numbers, read, 0)
+        kept = updated(np.zeros(_x.shape, int), numbers, index=index)
+        read = np.where(getitem(kept, index=index) == numbers, read, 0)
     # An assignment drops leading axes of length 1 that its target does not have.
     shape = _value.shape
     while len(shape) > read.ndim:
