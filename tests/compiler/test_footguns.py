@@ -119,6 +119,10 @@ class TestValuesThatBecomePythonNumbers:
         lambda x, i: np.concatenate([x[:i], x[i:]]),
         lambda x, i: np.sort(x, axis=i),
         lambda x, i: np.split(x, [i])[0],
+        lambda x, i: np.split(x, i + 1, axis=1)[0],
+        lambda x, i: np.unstack(x, axis=i)[0] if hasattr(np, "unstack") else x,
+        lambda x, i: x * np.size(x, i),
+        lambda x, i: x * np.size(x, axis=(i,)) if np.lib.NumpyVersion(np.__version__) >= "2.4.0" else x,
     ]
 
     @pytest.mark.parametrize("function", OPTIONS)

@@ -184,6 +184,8 @@ class Tape:
                 return self._copyto(*args)
             _refuse(function, args, kwargs)
             if function in _QUERIES:
+                if function is np.size:
+                    map_leaves(_checked_axis, (args[1:], kwargs))
                 return function(*map_leaves(underlying, tuple(args)), **kwargs)
         named = _first_to_name(function)
         if len(args) > named:
@@ -446,6 +448,11 @@ class Tape:
                     )
 
 
+def _checked_axis(axis: Any) -> Any:
+    """An axis of np.size, whose result is a Python number: an array as one is refused."""
+    return axis.__index__() if type(axis) is Traced else axis
+
+
 # What a kind of array may have of its own and still compute as any other.
 _OF_ITS_OWN = frozenset({"__new__", "__init__", "__array_finalize__", "__reduce__", "__setstate__", "__doc__"})
 
@@ -495,8 +502,13 @@ def _lies_as(result: Any, target: Any) -> bool:
 
 def _refuse(function: Function, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
     """Raise for a call that a program cannot make."""
-    writes = any(kwargs.get(name, not value) == value for name, value in _WRITING_OPTIONS.items())
-    if writes or function in _WRITING or getattr(function, "__name__", "") == "at":
+    for name, value in _WRITING_OPTIONS.items():
+        if kwargs.get(name, not value) == value:
+            raise CaptureError(
+                f"{function_name(function)} with {name}={value} while tg.compile captured the function: it writes into "
+                f"an array in place, which a replay could not follow. Leave out {name}={value}"
+            )
+    if function in _WRITING or getattr(function, "__name__", "") == "at":
         raise CaptureError(
             f"{function_name(function)} while tg.compile captured the function: it writes into an array in place. "
             "Call it on a tensor, which is given a new value, or write array[index] = v"

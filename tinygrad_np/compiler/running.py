@@ -14,7 +14,10 @@ from tinygrad_np.graph import Leaf, next_number
 from tinygrad_np.rules.indexing import reads_outside, reads_twice
 from tinygrad_np.signatures import function_name
 
-__all__ = ["accumulate", "check_kind", "combine", "copy_of", "gather", "give_copies", "mark_all_updated", "scatter"]
+__all__ = [
+    *("accumulate", "combine", "copy_of", "gather", "give_copies", "mark_all_updated", "scatter"),
+    *("check_count", "check_kind"),
+]
 
 
 def give_copies(leaves: Sequence[Leaf], gradients: Sequence[Any]) -> None:
@@ -45,6 +48,17 @@ def mark_all_updated(leaves: Sequence[Leaf]) -> None:
 def copy_of(value: Any) -> Any:
     """An array that later runs leave alone."""
     return value.copy("K") if isinstance(value, np.ndarray) else value
+
+
+def check_count(results: Sequence[Any], count: int, call: Call) -> Sequence[Any]:
+    """The results of a call that makes several; raise if they are not as many as during capture."""
+    if len(results) != count:
+        raise CaptureError(
+            f"{function_name(call.function)} returned {len(results)} arrays for other elements, and {count} when the "
+            "function was captured: how many there are depends on the elements, so call it outside of the compiled "
+            "function"
+        )
+    return results
 
 
 def check_kind(result: Any, shape: tuple[int, ...], dtype: np.dtype[Any], call: Call) -> None:

@@ -207,13 +207,16 @@ class Writer(Code):
         if call.dtype is not None and call.results[0].dtype == call.dtype:
             line = f"{self.name(np.asarray)}({line}, {self.name(call.dtype)})"
         names = [f"v{result.number}" for result in call.results]
+        fixed = kinds.is_of_fixed_shape(call)
+        if call.several and not fixed:
+            line = f"{self.name(running.check_count)}({line}, {len(names)}, {self.name(call, 'call')})"
         self.add(f"{', '.join(names)}{',' * call.several} = {line}")
         for name, result in zip(names, call.results, strict=True):
             if not result.is_array and result.dtype.kind == "f":
                 self._take_number(result, name)
             else:
                 self.local[result] = name
-            if not kinds.is_of_fixed_shape(call):
+            if not fixed:
                 kind = f"{result.shape}, {self.name(result.dtype)}"
                 self.add(f"{self.name(running.check_kind)}({name}, {kind}, {self.name(call, 'call')})")
 
