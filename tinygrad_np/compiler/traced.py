@@ -32,14 +32,17 @@ def _operators(ufunc: np.ufunc, plain: Function) -> tuple[Callable[[Traced, Any]
     ways, such as squares, and complex scalars an arithmetic of their own.
     """
 
-    def function(x: Traced) -> Function:
-        return plain if ufunc is np.power or (not x.is_array and x.array.dtype.kind == "c") else ufunc
+    usual = plain if ufunc is np.power else ufunc
 
     def forward(self: Traced, other: Any) -> Any:
-        return NotImplemented if type(other) is Tensor else self.tape.call(function(self), (self, other), {})
+        if type(other) is Tensor:
+            return NotImplemented
+        return self.tape.call(usual if self.is_array or self.dtype.kind != "c" else plain, (self, other), {})
 
     def reflected(self: Traced, other: Any) -> Any:
-        return NotImplemented if type(other) is Tensor else self.tape.call(function(self), (other, self), {})
+        if type(other) is Tensor:
+            return NotImplemented
+        return self.tape.call(usual if self.is_array or self.dtype.kind != "c" else plain, (other, self), {})
 
     def in_place(self: Traced, other: Any) -> Any:
         if not self.is_array:  # a scalar is immutable
@@ -183,8 +186,7 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin, ArrayMethods):
     __matmul__, __rmatmul__, __imatmul__ = _operators(np.matmul, operator.matmul)
 
     def __abs__(self) -> Any:
-        is_scalar = not self.is_array and self.array.dtype.kind == "c"
-        return self.tape.call(abs if is_scalar else np.absolute, (self,), {})
+        return self.tape.call(np.absolute if self.is_array or self.dtype.kind != "c" else abs, (self,), {})
 
     # What a replay could not repeat.
 
