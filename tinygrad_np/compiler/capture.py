@@ -250,22 +250,19 @@ class Tape:
             made = self._made_for(target, function, args, kwargs)
         return self._write_to(out, target, made)
 
-    def _made_for(self, target: Traced, function: Function, args: Sequence[Any], kwargs: dict[str, Any]) -> Traced:
+    def _made_for(self, target: Traced, function: Function, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """What a call leaves in an array: of its dtype, and with its axes in the same order in memory."""
         given: list[Given] = []
         concrete, operands = self._apart(tuple(args), given)
         concrete_kwargs, operands_by_name = self._apart(kwargs, given)
         is_ufunc, dtype = isinstance(function, np.ufunc), None
-        if is_ufunc and kwargs.get("where", True) is not True:
-            return self.call(overwritten, (function, *args), {**kwargs, "start": target})  # type: ignore[no-any-return]
-        result = function(*concrete, **concrete_kwargs)
-        if not _lies_as(result, target.array):
-            if not is_ufunc:  # which may compute in another way for another dtype of `out`
-                return self.call(overwritten, (function, *args), {**kwargs, "start": target})  # type: ignore[no-any-return]
-            dtype = None if result.dtype == target.dtype and result.shape == target.shape else target.dtype
-            result = np.empty_like(target.array)
-            function(*concrete, out=result, **concrete_kwargs, casting="same_kind")
-        return self._record(Attempt(function, operands, operands_by_name, given, dtype), result)  # type: ignore[no-any-return]
+        result = None if is_ufunc and "where" in kwargs else function(*concrete, **concrete_kwargs)
+        if is_ufunc and result is not None and result.dtype != target.dtype:
+            dtype, result = target.dtype, result.astype(target.dtype, casting="same_kind")
+        if result is None or not _lies_as(result, target.array):
+            # Reductions may compute in another way for another dtype of `out`.
+            return self.call(overwritten, (function, *args), {**kwargs, "start": target})
+        return self._record(Attempt(function, operands, operands_by_name, given, dtype), result)
 
     def _apart(self, tree: Any, given: list[Given]) -> tuple[Any, Any]:
         """Nested arguments with arrays, and with values, in the place of what stands for them; both also in `given`."""

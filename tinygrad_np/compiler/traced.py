@@ -31,7 +31,6 @@ def _operators(ufunc: np.ufunc, plain: Function) -> tuple[Callable[[Traced, Any]
     They are the ufunc, except where NumPy does something else for the operator, with other last bits: powers have short
     ways, such as squares, and complex scalars an arithmetic of their own.
     """
-
     usual = plain if ufunc is np.power else ufunc
 
     def forward(self: Traced, other: Any) -> Any:
