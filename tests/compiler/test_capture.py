@@ -146,6 +146,18 @@ class TestAnOutOfAnotherKind:
 
         same_bits(product, [np.zeros((50, 50), order="F")], *calls)
 
+    def test_keeps_it_in_what_is_returned(self) -> None:
+        def product(x: Any, y: Any, s: Any) -> Any:
+            made = np.multiply(x, y, out=s) * 1
+            return np.stack([np.sum(made), np.sum(made.T)]), made
+
+        calls = [(np.random.default_rng(i).normal(size=WIDE.shape), WIDE) for i in range(4)]
+        same_bits(lambda *given: product(*given)[0], [np.asfortranarray(WIDE)], *calls)
+        same_bits(lambda *given: np.sum(product(*given)[1]), [np.asfortranarray(WIDE)], *calls)
+        same_bits(lambda *given: product(*given)[1], [np.asfortranarray(WIDE)], *calls)
+        kept = np.asfortranarray(WIDE)
+        assert tg.compile(lambda x, y: product(x, y, kept))(WIDE, WIDE)[1].flags.f_contiguous
+
     def test_as_of_a_parameter_that_lies_by_columns(self) -> None:
         def trained(compiled: bool) -> list[float]:
             weight = tg.tensor(np.asfortranarray(WIDE), requires_grad=True)
