@@ -6,6 +6,7 @@ import functools
 import inspect
 import sys
 import threading
+import types
 import warnings
 from collections.abc import Callable
 from operator import is_
@@ -46,7 +47,9 @@ PATIENCE = 60
 
 _CAPTURES = threading.RLock()  # one at a time: what stands in for arrays is where other threads would find it too
 _LATER = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
-_BY_VALUE = (bool, int, float, complex, str, bytes, type(None), np.dtype, slice, range)
+_BY_VALUE = (bool, int, float, complex, str, bytes, type(None), np.dtype, range, np.generic)
+_BARE = frozenset({dict, list, tuple, bool, int, float, complex, str, bytes, type(None), range})  # hold nothing else
+_SPELLED_OUT = (float, complex, range, np.generic)  # equal ones may differ: 0.0, -0.0; range(0, 3, 2), range(0, 4, 2)
 _ARRAY = frozenset({np.ndarray})
 _RAISING = frozenset({"raise", "call"})  # what NumPy may be told to do upon an overflow or the like
 
@@ -299,14 +302,32 @@ def _captured_often(name: str, changed: str | None) -> str:
 
 def _structure(tree: Any) -> Any:
     if isinstance(tree, dict):
-        return (_class_of(tree), *((key, _structure(item)) for key, item in tree.items()))
+        return (_class_of(tree), *((_key(key), _structure(item)) for key, item in tree.items()))
     if isinstance(tree, list | tuple):
         return (_class_of(tree), *map(_structure, tree))
     return None
 
 
-def _class_of(container: Any) -> Any:
-    return _Identity(container) if getattr(container, "__dict__", None) else type(container)
+def _key(key: Any) -> Any:
+    """What must be equal for two keys to do the same: for those of a class of the user's, the keys themselves."""
+    constant = _constant(key)
+    return (type(key), key) if isinstance(constant, _Identity) else constant
+
+
+def _class_of(thing: Any) -> Any:
+    """The class of a container or constant, along with what else an instance of a class of the user's holds."""
+    kind: Any = type(thing)
+    if kind in _BARE:
+        return kind
+    if getattr(thing, "__dict__", None):
+        return _Identity(thing)
+    return (kind, *[_constant(getattr(thing, name, None)) for name in _slots(kind)])
+
+
+@functools.cache
+def _slots(kind: type) -> list[str]:
+    owners = [vars(owner) for owner in kind.__mro__]
+    return [name for owner in owners for name, slot in owner.items() if isinstance(slot, types.MemberDescriptorType)]
 
 
 def _kind(leaf: Any) -> Any:
@@ -316,13 +337,25 @@ def _kind(leaf: Any) -> Any:
             return ("leaf", _Identity(leaf))
         return ("tensor", _kind(leaf._value))
     if isinstance(leaf, np.ndarray):
-        return (type(leaf), leaf.shape, leaf.dtype.str, leaf.strides)
+        return (type(leaf), leaf.shape, leaf.dtype, leaf.strides)
     if isinstance(leaf, np.generic):
-        return ((), leaf.dtype.str, type(leaf))
-    if not isinstance(leaf, _BY_VALUE):
-        return _Identity(leaf)
-    # 1, 1.0 and True are equal, and so are 0.0 and -0.0, but not for what NumPy makes of them.
-    return (type(leaf), leaf, repr(leaf) if isinstance(leaf, float | complex) else None)
+        return ((), leaf.dtype, type(leaf))
+    return _constant(leaf)
+
+
+def _constant(thing: Any) -> Any:
+    """What must be equal for two things that are in programs as they are."""
+    kind = type(thing)
+    if kind is str:  # the common case
+        return thing
+    if kind is slice:
+        return (kind, _constant(thing.start), _constant(thing.stop), _constant(thing.step))
+    if kind is tuple:
+        return (kind, *map(_constant, thing))
+    if not isinstance(thing, _BY_VALUE):
+        return _Identity(thing)
+    # 1, 1.0 and True are equal, but not for what NumPy makes of them.
+    return (_class_of(thing), thing, repr(thing) if isinstance(thing, _SPELLED_OUT) else None)
 
 
 class _Identity:

@@ -1,0 +1,137 @@
+"""What a captured function has read, and what it asked for in vain: the next call sees whatever has become of that.
+
+`test_guards` changes what a function finds. Here is what it does not find at first, what it finds by a string, and what
+is put in the place of something that compares equal to it.
+"""
+
+import array
+import collections
+import ctypes
+import enum
+import functools
+import math
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_np as tg
+from tinygrad_np.compiler.names import globals_in, named_in
+from tinygrad_np.compiler.watch import Watch
+from tinygrad_np.errors import CaptureError
+
+X = np.arange(1.0, 5.0)
+SCALES = {"a": 1.0, "b": 2.0, "1": 3.0, "1.0": 4.0, "True": 5.0}
+SCALE = 1.0  # what is found by a string
+
+
+def follows(function: Callable[[Any], Any], change: Callable[[], Any]) -> None:
+    """Compiled, a function does what it does itself before and after a change, and is captured once for each."""
+    compiled = tg.compile(function)
+    before = np.array(function(X))
+    np.testing.assert_array_equal([compiled(X), compiled(X)], [before, before])
+    change()
+    after = np.array(function(X))
+    assert not np.array_equal(before, after), "the change should make a difference"
+    np.testing.assert_array_equal([compiled(X), compiled(X)], [after, after])
+    assert compiled.captures == 2
+
+
+def goes_on(function: Callable[[Any], Any], change: Callable[[], Any]) -> None:
+    """A change that makes no difference does not have it captured again."""
+    compiled = tg.compile(function)
+    compiled(X)
+    change()
+    np.testing.assert_array_equal(compiled(X), function(X))
+    assert compiled.captures == 1
+
+
+class Thing:
+    """Has the attributes that it is made with."""
+
+    def __init__(self, **attributes: Any) -> None:
+        vars(self).update(attributes)
+
+
+class Spelled(Thing):
+    """Says what it is by its attribute."""
+
+    def __str__(self) -> str:
+        return str(self.kind)  # type: ignore[attr-defined]
+
+
+class Represented(Thing):
+    def __repr__(self) -> str:
+        return str(self.kind)  # type: ignore[attr-defined]
+
+
+class Mode(str, enum.Enum):
+    A = "a"
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was() -> Iterator[None]:
+    yield
+    globals()["SCALE"] = 1.0
+    globals().pop("LATER", None)
+
+
+class TestArguments:
+    """One call is told from another by all that its results may depend on."""
+
+    @pytest.mark.parametrize(
+        "keys",
+        [
+            *[(1, 1.0, True), (0.0, -0.0), ("a", Mode.A), ((1, "a"), (1.0, "a")), (np.int64(1), 1, np.float32(1))],
+            (np.float32(0), np.float32(-0.0)),
+        ],
+    )
+    def test_keys(self, keys: tuple[Any, ...]) -> None:
+        compiled = tg.compile(lambda d: {key: x * 2 for key, x in d.items()})
+        for key in (*keys, *keys):
+            (found,) = compiled({key: X})
+            assert (type(found), repr(found)) == (type(key), repr(key))
+        assert compiled.captures == len(keys)
+
+    def test_keys_that_cannot_be_told_apart(self) -> None:
+        compiled = tg.compile(lambda d: [x * 2 for x in d.values()])
+        for _ in range(3):
+            compiled({Path("a"): X, ("a", int("1000")): X, int("1000"): X})
+        assert compiled.captures == 1
+
+    def test_ranges(self) -> None:
+        compiled = tg.compile(lambda x, r: x * r.stop)
+        for given in (range(0, 3, 2), range(0, 4, 2), range(3, 0), range(4, 0), range(0, 3, 2)):
+            np.testing.assert_array_equal(compiled(X, given), X * given.stop)
+        assert compiled.captures == 4
+
+    def test_slices(self) -> None:
+        compiled = tg.compile(lambda x, s: x[s] * 2)
+        for given in (slice(2), slice(1, None), slice(np.int64(1), 3), slice(True, 3), slice(2)):
+            np.testing.assert_array_equal(compiled(X, given), X[given] * 2)
+        assert compiled.captures == 4
+
+    @pytest.mark.parametrize("base", [dict, list])
+    def test_slots_of_a_container(self, base: type) -> None:
+        kind: Any = type("Batch", (base,), {"__slots__": ("scale",)})
+        compiled = tg.compile(lambda batch, x: x * batch.scale)
+        for scale in (1.0, 2.0, 1.0):
+            batch = kind()
+            batch.scale = scale
+            np.testing.assert_array_equal(compiled(batch, X), X * scale)
+        assert compiled.captures == 2
+
+    def test_the_factory_of_a_default_dict(self) -> None:
+        compiled = tg.compile(lambda d, x: x * (dict.get(d, "a", d.default_factory()) + 1))
+        for factory in (int, lambda: 2, int):
+            batch = collections.defaultdict(factory)
+            np.testing.assert_array_equal(compiled(batch, X), X * (factory() + 1))
+        assert compiled.captures == 2
+
+    def test_fields_of_a_record(self) -> None:
+        compiled = tg.compile(lambda x, p: x * len(p.dtype.names))
+        for fields in ([("a", "f4"), ("b", "f4")], [("a", "f8")]):
+            np.testing.assert_array_equal(compiled(X, p=np.zeros(1, fields)[0]), X * len(fields))
