@@ -79,6 +79,53 @@ def _as_it_was() -> Iterator[None]:
     globals().pop("LATER", None)
 
 
+class TestWhatIsNamedByAString:
+    def test_in_evaluated_code(self) -> None:
+        follows(lambda x: x * eval("SCALE + 1"), lambda: globals().update(SCALE=2.0))
+
+    def test_by_the_method_of_object(self) -> None:
+        thing = Thing(scale=1.0)
+        follows(lambda x: x * object.__getattribute__(thing, "scale"), lambda: setattr(thing, "scale", 2.0))
+
+    @pytest.mark.parametrize("spell", [lambda t: "{.kind}".format(t), lambda t: "{t.kind}".format_map({"t": t})])  # noqa: UP032
+    def test_in_a_format(self, spell: Callable[[Any], str]) -> None:
+        thing = Thing(kind="a")
+        follows(lambda x: x * SCALES[spell(thing)], lambda: setattr(thing, "kind", "b"))
+
+    def test_words_of_other_strings_are_no_names(self) -> None:
+        def documented(x: Any) -> Any:
+            """Has history in it."""
+            return "history.history {}".format(x.history)  # noqa: UP032
+
+        assert set(named_in(documented.__code__)) == {"format", "history", "__str__", "__repr__"}
+        assert globals_in(documented.__code__) == {"history"}
+
+
+class TestWhatObjectsSayTheyAre:
+    @pytest.mark.parametrize(
+        "spell",
+        [
+            lambda t: str(t),
+            lambda t: repr(t),
+            lambda t: "{}".format(t),  # noqa: UP032
+            lambda t: f"{t}",
+            lambda t: f"{t!r:>1}",
+            lambda t: "%s" % t,  # noqa: UP031
+        ],
+    )
+    def test_by_an_attribute(self, spell: Callable[[Any], str]) -> None:
+        thing = Represented(kind="a")
+        follows(lambda x: x * SCALES[spell(thing)], lambda: setattr(thing, "kind", "b"))
+
+    def test_by_the_other_method(self) -> None:
+        thing = Spelled(kind="a")
+        follows(lambda x: x * SCALES[str(thing)], lambda: setattr(thing, "kind", "b"))
+
+    def test_does_not_matter_to_code_that_spells_nothing(self) -> None:
+        thing = Spelled(kind="a", scale=2.0)
+        goes_on(lambda x: x * thing.scale, lambda: setattr(thing, "kind", "b"))
+
+
 class TestArguments:
     """One call is told from another by all that its results may depend on."""
 

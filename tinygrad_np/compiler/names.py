@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import dis
 import functools
+import re
 import sys
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-__all__ = ["importable", "is_called", "is_library", "is_of_the_user", "is_ours", "is_standard", "named_in"]
+from tinygrad_np.trees import leaves
 
-_BY_STRING = frozenset({"globals", "locals", "import_module", "__import__"})  # with these, a string may be a name
+__all__ = [
+    *("globals_in", "importable", "is_called", "is_library", "is_of_the_user", "is_ours", "is_standard", "named_in"),
+]
+
+# With these, a string may be a name, or code that has names in it.
+_BY_STRING = frozenset({"globals", "locals", "import_module", "__import__", "__getattribute__", "eval", "exec"})
+_WORD = re.compile(r"\w+")
+# With these, the fields of a string may name attributes, as in "{0.name}".
+_FORMATTING = frozenset({"format", "format_map"})
+_ATTRIBUTE_OF_A_FIELD = re.compile(r"\.(\w+)")
 _MATCH_CLASS = dis.opmap["MATCH_CLASS"]  # what it matches with is no name of the code either
+# With these, f-strings and a % in a string, code has objects say what they are.
+_SPELLING = _FORMATTING | {"str", "repr", "ascii"}
+_F_STRING = frozenset(map(dis.opmap.get, ("FORMAT_VALUE", "CONVERT_VALUE", "FORMAT_SIMPLE", "FORMAT_WITH_SPEC")))
 _CONSTRUCTORS = frozenset({"__init__", "__new__", "__post_init__"})
-# Special methods that are not called in the course of a computation.
+# Special methods that are not called in the course of a computation, unless it names them or spells objects out.
 _ASIDE = _CONSTRUCTORS | {"__init_subclass__", "__del__", "__repr__", "__str__", "__reduce__", "__getstate__"}
 
 
@@ -43,15 +56,47 @@ def importable(name: str, package: str | None) -> list[Any]:
 
 def named_in(code: types.CodeType) -> list[str]:
     """The globals and attributes that a function's code, and the code of functions defined in it, names."""
-    codes, found = [code], dict[str, None]()
-    for part in codes:  # grows as it goes
-        codes += [constant for constant in part.co_consts if isinstance(constant, types.CodeType)]
-        found.update(dict.fromkeys(part.co_names))
-        if not _BY_STRING.isdisjoint(part.co_names):
-            found.update(dict.fromkeys(constant for constant in part.co_consts if isinstance(constant, str)))
-        if _MATCH_CLASS in part.co_code[::2]:
+    found = dict[str, None]()
+    for part in _codes_in(code):
+        operations = part.co_code[::2]
+        found.update(dict.fromkeys([*part.co_names, *_names_in_strings(part)]))
+        if _MATCH_CLASS in operations:
             found["getattr"] = None
+        formats = not _F_STRING.isdisjoint(operations) or any("%" in text for text in _strings_in(part))
+        if formats or not _SPELLING.isdisjoint(part.co_names):
+            found.update(__str__=None, __repr__=None)
     return list(found)
+
+
+def globals_in(code: types.CodeType) -> set[str]:
+    """Those of the names in a function's code that may be globals, rather than attributes."""
+    found = set[str]()
+    for part in _codes_in(code):
+        lines = dis.get_instructions(part)
+        found.update(line.argval for line in lines if "GLOBAL" in line.opname or line.opname == "LOAD_NAME")
+        found.update(_names_in_strings(part))
+    return found
+
+
+def _codes_in(code: types.CodeType) -> Iterator[types.CodeType]:
+    """A function's code, and that of functions defined in it."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _codes_in(constant)
+
+
+def _strings_in(code: types.CodeType) -> list[str]:
+    return [constant for constant in leaves(code.co_consts) if isinstance(constant, str)]
+
+
+def _names_in_strings(code: types.CodeType) -> list[str]:
+    """What code names without naming it itself."""
+    if not _BY_STRING.isdisjoint(code.co_names):
+        return [name for text in _strings_in(code) for name in (text, *_WORD.findall(text))]
+    if not _FORMATTING.isdisjoint(code.co_names):
+        return [name for text in _strings_in(code) for name in _ATTRIBUTE_OF_A_FIELD.findall(text)]
+    return []
 
 
 def is_ours(module: Any) -> bool:
