@@ -373,6 +373,9 @@ def _given(value: Any) -> Tensor:
 table: dict[Any, Handler] = {}
 """Every function that Tensors take part in, and how. The modules in ``rules/`` fill it."""
 
+redefined: list[Callable[..., Any]] = []
+"""The functions that were given other rules than they had, which programs captured before that do not follow."""
+
 _new: Any = object.__new__
 _NO_KEYWORDS: dict[str, Any] = {}
 _OBJECT = np.dtype(object)
@@ -702,6 +705,8 @@ def defvjp(
     if not (isinstance(function, np.ufunc) or function in table or function_name(function).startswith("np.")):
         function = primitive(function)
     known = table.get(function)
+    if known is not None and getattr(known, "rules", True):  # those of a new primitive are none yet
+        redefined.append(function)
     plain = known.function if isinstance(known, Differentiable) else function
     fast = isinstance(plain, np.ufunc) and plain.nout == 1 and plain.nin == len(rules) <= 2
     table[function] = (Ufunc if fast else Differentiable)(

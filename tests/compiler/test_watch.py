@@ -126,6 +126,60 @@ class TestWhatObjectsSayTheyAre:
         goes_on(lambda x: x * thing.scale, lambda: setattr(thing, "kind", "b"))
 
 
+class TestFunctions:
+    @staticmethod
+    def made(change: Callable[[Any], Any]) -> None:
+        def scaled(x: Any, more: float = 1.0, *, scale: float = 2.0) -> Any:
+            return x * scale + more
+
+        def tripled(x: Any, more: float = 1.0, *, scale: float = 2.0) -> Any:
+            return x * 3
+
+        follows(lambda x: scaled(x), lambda: change((scaled, tripled)))
+
+    def test_other_defaults(self) -> None:
+        self.made(lambda f: setattr(f[0], "__defaults__", (2.0,)))
+
+    def test_other_defaults_of_keywords(self) -> None:
+        self.made(lambda f: setattr(f[0], "__kwdefaults__", {"scale": 3.0}))
+
+    def test_other_code(self) -> None:
+        """As a tool does that loads a module anew while its functions are in use."""
+        self.made(lambda f: setattr(f[0], "__code__", f[1].__code__))
+
+    def test_another_function_for_a_class(self) -> None:
+        @functools.singledispatch
+        def scale(kind: Any) -> float:
+            return 1.0
+
+        thing = Thing()
+        follows(lambda x: x * scale(thing), lambda: scale.register(Thing)(lambda _: 2.0))
+        follows(lambda x: x * scale(thing), lambda: scale.register(Thing)(lambda _: 3.0))
+
+
+@pytest.mark.usefixtures("scratch_table")
+class TestRules:
+    @staticmethod
+    def cube() -> Callable[[Any], Any]:
+        return tg.primitive(lambda x: x * x * x)
+
+    def test_a_rule_that_is_given_anew(self) -> None:
+        cube = self.cube()
+        tg.defvjp(cube, lambda g, _y, x: g * x)
+        follows(
+            tg.grad(lambda x: np.sum(cube(x))),
+            lambda: tg.defvjp(cube, lambda g, _y, x: g * 3 * x**2),
+        )
+
+    def test_what_a_rule_reads(self) -> None:
+        cube, scales = self.cube(), [1.0]
+        tg.defvjp(cube, lambda g, _y, x: g * scales[0] * x)
+        follows(tg.grad(lambda x: np.sum(cube(x))), lambda: scales.__setitem__(0, 2.0))
+
+    def test_the_first_rule_of_another_function(self) -> None:
+        goes_on(np.sin, lambda: tg.defvjp(self.cube(), lambda g, _y, x: g * 3 * x**2))
+
+
 class TestArguments:
     """One call is told from another by all that its results may depend on."""
 

@@ -27,8 +27,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_np.compiler.guards import PLAIN, Get, Guards, Put
-from tinygrad_np.compiler.names import importable, is_called, is_library, is_ours, is_standard, named_in
-from tinygrad_np.core import Tensor
+from tinygrad_np.compiler.names import globals_in, importable, is_called, is_library, is_ours, is_standard, named_in
+from tinygrad_np.core import Tensor, redefined, table
 from tinygrad_np.errors import CaptureError
 from tinygrad_np.trees import leaves
 
@@ -113,6 +113,7 @@ class Watch(Guards):
         self._walk(function, getattr(function, "__name__", "the function"))
         self._walk_arguments(arguments)
         self._walk_attributes()
+        self.expect(operator.length_hint, redefined, 0, len(redefined), "a rule that tg.defvjp has given anew")
 
     def _watch(self, get: Get, put: Put, thing: Any, key: Any, name: str) -> None:
         self._walk(self.expect_at(get, put, thing, key, name, replace=self._replaces), name)
@@ -198,7 +199,10 @@ class Watch(Guards):
         if is_library(names.get("__name__")):  # such as what a decorator returns: only what it calls matters
             inside = [part for _, cell in cells for part in leaves(cell.cell_contents)]
             self._walk_all([part for part in inside if callable(part)], name)
+            self._walk(vars(function).get("registry"), f"the registry of {name}")  # of functools.singledispatch
+            self._walk_all(getattr(table.get(function), "rules", ()), f"a rule of {name}")
             return
+        self.expect(getattr, function, "__code__", function.__code__, f"the code of {name}")
         for variable, cell in cells:
             self._watch(getattr, setattr, cell, "cell_contents", variable)
         for variable in named_in(function.__code__):
@@ -207,9 +211,9 @@ class Watch(Guards):
                 self._watch(*_ITEM, names, variable, variable)
             else:
                 self._walk_all(importable(variable, names.get("__package__")), variable)
-        if function.__defaults__:
-            self._watch(getattr, setattr, function, "__defaults__", f"the defaults of {name}")
-        self._walk(function.__kwdefaults__, f"the defaults of {name}")
+        for defaults in ("__defaults__", "__kwdefaults__"):
+            if getattr(function, defaults):
+                self._watch(getattr, setattr, function, defaults, f"the defaults of {name}")
         self._walk(vars(function), f"the attributes of {name}")
 
     def _walk_container(self, container: Any, name: str) -> None:
