@@ -126,6 +126,75 @@ class TestWhatObjectsSayTheyAre:
         goes_on(lambda x: x * thing.scale, lambda: setattr(thing, "kind", "b"))
 
 
+class TestWhatComparesEqual:
+    """1, 1.0 and True are equal, and so are 0.0 and -0.0; a program with one in it is none with another."""
+
+    def test_a_key(self) -> None:
+        def change() -> None:
+            del table[1]
+            table[1.0] = 2.0
+
+        table: dict[Any, float] = {1: 2.0}
+        follows(lambda x: SCALES[str(next(iter(table)))] * x, change)
+        assert [type(key) for key in table] == [float]
+
+    def test_a_part_of_a_key(self) -> None:
+        table: dict[Any, float] = {("a", 0.0): 2.0}
+        follows(
+            lambda x: np.copysign(x, list(table)[0][1]),  # noqa: RUF015
+            lambda: table.update({("a", -0.0): table.pop(("a", 0.0))}),
+        )
+
+    def test_an_element_of_a_set(self) -> None:
+        known = {0.0}
+        follows(lambda x: np.copysign(x, min(known)), lambda: (known.clear(), known.add(-0.0)))
+
+    def test_an_element_of_an_array(self) -> None:
+        known = array.array("d", [0.0])
+        follows(lambda x: np.copysign(x, known[0]), lambda: known.__setitem__(0, -0.0))
+
+    def test_a_string_with_attributes(self) -> None:
+        class Name(str):
+            scale = 1.0
+
+        def named(scale: float) -> Name:
+            made = Name("a")
+            made.scale = scale
+            return made
+
+        thing = Thing(name=named(1.0))
+        follows(lambda x: x * thing.name.scale, lambda: setattr(thing, "name", named(2.0)))
+
+    def test_what_cannot_be_told_apart_is_the_same(self) -> None:
+        table: dict[Any, float] = {("a", 1000): 2.0, 1000: 3.0}
+        goes_on(
+            lambda x: x * sum(table.values()),
+            lambda: [table.update({key: table.pop(key)}) for key in (("a", int("1000")), int("1000"))],
+        )
+        thing = Thing(shape=(2, math.nan))
+        goes_on(lambda x: x * thing.shape[0], lambda: setattr(thing, "shape", (2, float("nan"))))
+
+
+class Words(ctypes.Structure):
+    _fields_ = (("scale", ctypes.c_double),)
+
+
+BUFFERS: dict[str, tuple[Any, Callable[[Any], float], Callable[[Any, float], None]]] = {
+    "record": (np.zeros(1, [("scale", float)])[0], lambda b: b["scale"], lambda b, v: b.__setitem__("scale", v)),
+    "memoryview": (memoryview(bytearray(1)), lambda b: b[0], lambda b, v: b.__setitem__(0, int(v))),
+    "number of C": (ctypes.c_double(), lambda b: b.value, lambda b, v: setattr(b, "value", v)),
+    "array of C": ((ctypes.c_double * 1)(), lambda b: b[0], lambda b, v: b.__setitem__(0, v)),
+    "structure of C": (Words(), lambda b: b.scale, lambda b, v: setattr(b, "scale", v)),
+}
+
+
+@pytest.mark.parametrize("kind", BUFFERS)
+def test_what_is_in_memory(kind: str) -> None:
+    buffer, read, write = BUFFERS[kind]
+    write(buffer, 2.0)
+    follows(lambda x: x * read(buffer), lambda: write(buffer, 3.0))
+
+
 class TestFunctions:
     @staticmethod
     def made(change: Callable[[Any], Any]) -> None:

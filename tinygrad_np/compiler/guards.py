@@ -10,7 +10,8 @@ where it was found, by what stands in for it.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator
+import types
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
@@ -26,6 +27,9 @@ Get = Callable[[Any, Any], Any]
 Put = Callable[[Any, Any, Any], None]
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
+
+_NOTHING: dict[Any, Any] = {}
+_HAVE_NONE_OF = type(_NOTHING.keys()).isdisjoint  # takes as long as the shorter one is
 
 
 class _Place(NamedTuple):
@@ -56,6 +60,7 @@ class Guards:
         self._places: list[_Place] = []
         self._replaceable: list[_Place] = []  # those with plain arrays, or tuples of such
         self._contents: list[tuple[Any, Any]] = []  # dicts and lists, with a copy of each
+        self._absent: list[tuple[Any, frozenset[str]]] = []  # what was not in a dict
         self._tensors: list[tuple[Tensor, Any, Any]] = []
 
     # Remember
@@ -77,9 +82,23 @@ class Guards:
 
     def expect_length(self, container: Any, name: str) -> None:
         """Remember how many items there are, and which, in case that they have to be put back."""
+        self.keep_items(container)
+        self.expect(operator.length_hint, container, 0, len(container), name)
+
+    def keep_items(self, container: Any) -> None:
+        """Remember the items of a dict or list in case that they have to be put back."""
         if isinstance(container, (dict, list)):
             self._contents.append((container, [*container] if isinstance(container, list) else {**container}))
-        self.expect(operator.length_hint, container, 0, len(container), name)
+
+    def expect_keys(self, container: Any, name: str) -> None:
+        """Remember the keys of a dict, or what is in a set, in their order."""
+        self.expect(_has_keys, container, list(container), True, name)
+
+    def expect_absent(self, attributes: Mapping[str, Any], names: frozenset[str], name: str) -> None:
+        """Remember that none of these names is there."""
+        if names:
+            self.expect(_HAVE_NONE_OF, attributes.keys(), names, True, name)
+            self._absent.append((attributes, names))
 
     def expect_items(self, container: Any, name: str) -> None:
         """Remember all items at once."""
@@ -99,7 +118,7 @@ class Guards:
                 now = get(thing, key)
             except (KeyError, IndexError, AttributeError, ValueError):
                 return name
-            if now is not known and not (type(now) is type(known) and isinstance(known, PLAIN) and _equal(now, known)):
+            if now is not known and not _is_same(now, known):
                 return name
         return None
 
@@ -155,8 +174,22 @@ def _has_items(container: Any, items: list[Any]) -> bool:
     return len(now) == len(items) and all(map(operator.is_, now, items))
 
 
-def _equal(now: Any, known: Any) -> bool:
-    """Whether two plain values of one type are the same: 0.0 and -0.0 are equal, but not the same; NaN is."""
+def _has_keys(container: Any, keys: list[Any]) -> bool:
+    same_length = len(container) == len(keys)
+    return same_length and (all(map(operator.is_, container, keys)) or all(map(_is_same, list(container), keys)))
+
+
+def _is_same(now: Any, known: Any) -> bool:
+    """Whether these are one object, or plain values that nothing can tell apart, or tuples of such."""
+    if now is known:
+        return True
+    if type(now) is not type(known):  # 1, 1.0 and True are equal
+        return False
+    if type(known) is tuple:
+        return len(now) == len(known) and all(map(_is_same, now, known))
+    if not isinstance(known, PLAIN) or getattr(known, "__dict__", None):  # such as a string with attributes
+        return False
+    # 0.0 and -0.0 are equal too, and NaN is not.
     return repr(now) == repr(known) if isinstance(now, (float, complex)) else bool(now == known)
 
 

@@ -7,7 +7,7 @@ of the code that it came by; of containers, to the items. What belongs to an ins
 
 from __future__ import annotations
 
-import copy
+import ctypes
 import functools
 import gc
 import io
@@ -38,7 +38,8 @@ _CONTAINERS = (dict, list, tuple, deque)
 _SETS = (set, frozenset)
 _NOTHING: dict[Any, Any] = {}
 _VIEWS = (types.MappingProxyType, type(_NOTHING.keys()), type(_NOTHING.values()), type(_NOTHING.items()))  # of a dict
-_BUFFERS = (bytearray, array)
+# Whose content can be written to, though NumPy calls some of them scalars.
+_BUFFERS = (bytearray, array, memoryview, np.void, ctypes._SimpleCData, ctypes.Array, ctypes.Structure, ctypes.Union)
 _PROXIES = (weakref.ProxyType, weakref.CallableProxyType)
 _GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
 _OPAQUE = (np.ufunc, np.generic)
@@ -154,9 +155,11 @@ class Watch(Guards):
             self._walk(thing.keywords, f"the arguments of {name}")
         elif isinstance(thing, _CONTAINERS):
             self._walk_container(thing, name)
-        elif isinstance(thing, _SETS + _BUFFERS):
-            self.expect(operator.eq, thing, copy.copy(thing), True, name)
-            self._walk_all(thing if isinstance(thing, _SETS) else (), name)
+        elif isinstance(thing, _SETS):
+            self.expect_keys(thing, name)
+            self._walk_all(thing, name)
+        elif isinstance(thing, _BUFFERS):
+            self.expect(_content, thing, None, _content(thing, None), name)
         elif isinstance(thing, (operator.attrgetter, operator.methodcaller)):
             self._named.update(name for text in thing.__reduce__()[1] for name in str(text).split("."))
         elif isinstance(thing, weakref.ref):
@@ -223,11 +226,13 @@ class Watch(Guards):
         elif len(container) > _LARGEST:
             self.expect_items(container, f"the items of {name}")
         elif isinstance(container, dict):
-            self.expect_length(container, f"len({name})")
-            if self._replaces:  # the user's: their order may matter, and what is done with the keys
-                if len(container) > 1:
-                    self.expect(_is_in_order, container, list(container), True, f"the order of {name}")
+            telling = len(container) > 1 or any(type(key) is not str for key in container)
+            if telling and self._replaces:  # the user's: their order may matter, and what is done with the keys
+                self.keep_items(container)
+                self.expect_keys(container, f"the keys of {name}")
                 self._walk_all(container, name)
+            else:
+                self.expect_length(container, f"len({name})")
             for key in list(container):
                 self._watch(dict.__getitem__, dict.__setitem__, container, key, f"{name}[{key!r}]")
         else:
@@ -374,11 +379,12 @@ def _cannot_put(reference: Any, _: None, value: Any) -> None:
     """What is referred to weakly stays."""
 
 
-def _is_in_order(container: Any, keys: list[Any]) -> bool:
-    return list(container) == keys
+def _content(buffer: Any, _: None) -> bytes:
+    """A copy of what is in memory."""
+    return buffer.tobytes() if hasattr(buffer, "tobytes") else bytes(buffer)
 
 
-def _is_set(cell: Any) -> bool:
+def _is_set(cell: Any, _: None = None) -> bool:
     """Whether a cell of a closure has contents yet."""
     try:
         cell.cell_contents  # noqa: B018
