@@ -106,8 +106,10 @@ def compile(fn: Callable[..., Any] | None = None, *, exact: bool = True) -> Any:
     is passed twice is two arrays to the function.
 
     Not watched is what installed libraries keep for themselves, what is in the items of a list or dict of more than
-    1000 items, an array that only a call hands out if it meets plain arrays first, and the world outside of the
-    process: files, the clock.
+    1000 items, an array that only a call hands out if it meets plain arrays first, the shape that an array is given in
+    place, as in ``a.shape = 4, 2``, what is found by a name that no code has in it, as in ``eval(source)`` or
+    ``template.format(x)``, whether an object is given another ``__dict__`` or a class a special method, memory behind a
+    pointer, and the world outside of the process: files, the clock.
 
     Examples
     --------
