@@ -79,6 +79,105 @@ def _as_it_was() -> Iterator[None]:
     globals().pop("LATER", None)
 
 
+class TestWhatIsNotThereYet:
+    @staticmethod
+    def by_attribute(thing: Any, x: Any) -> Any:
+        try:
+            return x * thing.scale
+        except AttributeError:
+            return x
+
+    @pytest.mark.parametrize(
+        "find", [lambda t: getattr(t, "scale", 1.0), lambda t: 2.0 if hasattr(t, "scale") else 1.0]
+    )
+    @pytest.mark.parametrize("make", [lambda: types.ModuleType("settings"), Thing, lambda: type("Kind", (), {})])
+    def test_an_attribute_that_is_asked_for(self, find: Callable[[Any], float], make: Callable[[], Any]) -> None:
+        thing = make()
+        follows(lambda x: x * find(thing), lambda: setattr(thing, "scale", 3.0))
+
+    @pytest.mark.parametrize("make", [lambda: types.ModuleType("settings"), Thing, lambda: type("Kind", (), {})])
+    def test_an_attribute_that_is_missed(self, make: Callable[[], Any]) -> None:
+        thing = make()
+        follows(lambda x: self.by_attribute(thing, x), lambda: setattr(thing, "scale", 3.0))
+
+    @pytest.mark.parametrize("make", [Thing, lambda **attributes: type("Kind", (), attributes)])
+    def test_an_attribute_in_the_place_of_another(self, make: Callable[..., Any]) -> None:
+        def change() -> None:
+            del thing.other
+            thing.scale = 3.0
+
+        thing = make(other=1.0)
+        follows(lambda x: self.by_attribute(thing, x), change)
+
+    def test_an_attribute_that_hides_that_of_the_class(self) -> None:
+        def change() -> None:
+            del thing.other
+            thing.scale = 3.0
+
+        thing = type("Kind", (Thing,), {"scale": 1.0})(other=1.0)
+        follows(lambda x: x * thing.scale, change)
+
+    def test_an_attribute_that_nobody_asks_for(self) -> None:
+        for thing in (Thing(scale=2.0), types.ModuleType("settings"), type("Kind", (), {"scale": 2.0})):
+            goes_on(lambda x, t=thing: self.by_attribute(t, x), lambda t=thing: setattr(t, "history", []))  # type: ignore[misc]
+
+    def test_a_global(self) -> None:
+        def scaled(x: Any) -> Any:
+            try:
+                return x * LATER  # type: ignore[name-defined]
+            except NameError:
+                return x
+
+        follows(scaled, lambda: globals().update(LATER=3.0))
+
+    def test_a_global_that_hides_what_is_built_in(self) -> None:
+        namespace: dict[str, Any] = {}
+        exec("def scaled(x):\n    return x * len('ab')", namespace)
+        follows(namespace["scaled"], lambda: namespace.update(len=lambda _: 3.0))
+
+    def test_a_global_of_the_name_of_an_attribute(self) -> None:
+        thing = Thing(LATER=2.0)
+        goes_on(lambda x: x * thing.LATER, lambda: globals().update(LATER=3.0))
+
+    def test_a_variable_of_an_outer_function(self) -> None:
+        def scaled(x: Any) -> Any:
+            try:
+                return x * scale
+            except NameError:
+                return x
+
+        def define() -> None:
+            nonlocal scale
+            scale = 3.0
+
+        if False:
+            scale = 0.0
+        follows(scaled, define)
+
+    def test_what_it_defines_itself_is_refused(self) -> None:
+        def keeps(x: Any) -> Any:
+            global LATER
+            LATER = x * 2
+            return LATER
+
+        for _ in range(2):
+            with pytest.raises(CaptureError, match="changes the globals of"):
+                tg.compile(keeps)(X)
+            assert "LATER" not in globals()
+
+    def test_an_attribute_that_it_adds_is_refused(self) -> None:
+        for thing in (Thing(), types.ModuleType("settings")):
+
+            def keeps(x: Any, thing: Any = thing) -> Any:
+                thing.scale = x * 2
+                return thing.scale
+
+            for _ in range(2):
+                with pytest.raises(CaptureError, match="changes the attributes of"):
+                    tg.compile(keeps)(X)
+                assert not hasattr(thing, "scale")
+
+
 class TestWhatIsNamedByAString:
     def test_in_evaluated_code(self) -> None:
         follows(lambda x: x * eval("SCALE + 1"), lambda: globals().update(SCALE=2.0))
@@ -305,3 +404,12 @@ class TestArguments:
         compiled = tg.compile(lambda x, p: x * len(p.dtype.names))
         for fields in ([("a", "f4"), ("b", "f4")], [("a", "f8")]):
             np.testing.assert_array_equal(compiled(X, p=np.zeros(1, fields)[0]), X * len(fields))
+
+
+def test_what_is_not_there_costs_one_look() -> None:
+    def function(x: Any) -> Any:
+        return x.missing + x.other + MISSING + OTHER  # type: ignore[name-defined] # noqa: F821
+
+    names = [name for *_, name in Watch(function, ([Thing()],))._entries]
+    assert sum("globals" in name for name in names) == 1
+    assert sum("the attributes of an argument" in name for name in names) == 1

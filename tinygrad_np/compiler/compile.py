@@ -218,6 +218,9 @@ class Compiled:
         check_no_iterators(watch, function_name(self.fn))
         try:
             program, recorded = self._dry_run(args, kwargs, given, watch, Tape(watch.arrays))
+            if is_of_the_user(sys.modules.keys() - modules):
+                watch.restore()
+                return self._capture(args, kwargs, given)  # now that what it imports is there to be watched
             changed = watch.changed()
             if changed is not None:
                 raise CaptureError(
@@ -226,8 +229,6 @@ class Compiled:
                     "is written to in place, as in t.data[...] = value"
                 )
             check_own_draws(program, state)
-            if is_of_the_user(sys.modules.keys() - modules):
-                return self._capture(args, kwargs, given)  # now that what it imports is there to be watched
             if recorded:
                 once = program.stores or program.grads or program.updated  # what must not be done again by backward
                 return _Entry(watch, None, {}, self.fn if once else checkpoint(self.fn))

@@ -160,6 +160,11 @@ class Guards:
             if not _has_items(container, _items(before)):
                 container.clear()
                 (container.update if isinstance(container, dict) else container.extend)(before)
+        for attributes, names in self._absent:
+            for name in names & attributes.keys():
+                if not isinstance(attributes[name], types.ModuleType):  # what is imported stays so
+                    with suppress(Exception):
+                        del attributes[name]
         for tensor, value, node in self._tensors:
             tensor._value, tensor._node = value, node
 

@@ -62,7 +62,7 @@ _OPEN = frozenset(
 _LARGEST = 1000  # of longer lists and dicts the items are watched, but not what is in those
 
 # With these, code gets at attributes that it does not name.
-_BY_ANY_NAME = frozenset({"getattr", "setattr", "delattr", "vars", "__dict__", "attrgetter", "methodcaller"})
+_BY_ANY_NAME = frozenset({"getattr", "hasattr", "setattr", "delattr", "vars", "__dict__", "attrgetter", "methodcaller"})
 _ENVIRONMENT = frozenset({"environ", "getenv"})
 
 _ITEM = (operator.getitem, operator.setitem)
@@ -77,6 +77,7 @@ class _Holder(NamedTuple):
     get: Get = operator.getitem
     put: Put = operator.setitem
     always: frozenset[str] = frozenset()  # what is watched though nobody names it
+    grows: bool = True  # whether attributes may be added, and nobody else looks after that
 
 
 class Watch(Guards):
@@ -110,6 +111,7 @@ class Watch(Guards):
         self._named: set[str] = set()  # by the code of all functions that were found
         self._holders: list[_Holder] = []
         self._classes: set[tuple[int, bool]] = set()
+        self._globals: dict[int, tuple[dict[str, Any], set[str]]] = {}  # of modules, with those that their code names
         self._queue: deque[tuple[Any, str, bool]] = deque()
         self._walk(function, getattr(function, "__name__", "the function"))
         self._walk_arguments(arguments)
@@ -195,6 +197,9 @@ class Watch(Guards):
 
     def _walk_function(self, function: types.FunctionType, name: str) -> None:
         cells = [(n, c) for n, c in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)]
+        for variable, cell in cells:
+            if not _is_set(cell):
+                self.expect(_is_set, cell, None, False, variable)
         cells = [(variable, cell) for variable, cell in cells if _is_set(cell)]
         names = function.__globals__
         if function.__module__ == "dataclasses":  # which goes through all attributes
@@ -208,6 +213,7 @@ class Watch(Guards):
         self.expect(getattr, function, "__code__", function.__code__, f"the code of {name}")
         for variable, cell in cells:
             self._watch(getattr, setattr, cell, "cell_contents", variable)
+        self._globals.setdefault(id(names), (names, set()))[1].update(globals_in(function.__code__))
         for variable in named_in(function.__code__):
             self._named.add(variable)
             if variable in names:
@@ -270,12 +276,11 @@ class Watch(Guards):
                 continue
             self._classes.add((id(owner), made))
             self._alive.append(owner)
-            names = (len(vars(owner)), _own_names(vars(owner)))
-            self.expect(_has_names, vars(owner), names, True, f"the attributes of {owner.__name__}")
             self._walk_class(type(owner))
             always = frozenset(name for name in vars(owner) if is_called(owner, name, made))
+            grows = (id(owner), not made) not in self._classes
             self._holders.append(
-                _Holder(owner.__name__, vars(owner), vars(owner), put=_put_on_class(owner), always=always)
+                _Holder(owner.__name__, vars(owner), vars(owner), put=_put_on_class(owner), always=always, grows=grows)
             )
 
     def _walk_object(self, thing: Any, name: str) -> None:
@@ -292,18 +297,19 @@ class Watch(Guards):
             self.expect(getattr, thing, "__class__", kind, f"the class of {name}")
         attributes = _slot(thing, "__dict__")
         if isinstance(attributes, dict):
-            self.expect_length(attributes, f"the attributes of {name}")
             if whole:
+                self.expect_length(attributes, f"the attributes of {name}")
                 # Optimisers have something stand in for their arrays themselves.
                 before, self._replaces = self._replaces, self._replaces and not hasattr(kind, "_on_tape")
                 for key in list(attributes):
                     self._watch(*_ITEM, attributes, key, f"{name}.{key}")
                 self._replaces = before
             else:
+                self.keep_items(attributes)
                 self._holders.append(_Holder(name, attributes, attributes))
         slots = {n: v for owner in kind.__mro__ for n, v in vars(owner).items() if isinstance(v, _SLOT)}
         if slots and not whole:
-            self._holders.append(_Holder(name, slots, thing, _slot, object.__setattr__))
+            self._holders.append(_Holder(name, slots, thing, _slot, object.__setattr__, grows=False))
 
     def _walk_attributes(self) -> None:
         """Watch the attributes that are named, which leads to more code, which names others, and so on."""
@@ -319,8 +325,21 @@ class Watch(Guards):
                         self._replaces = True
                         self._watch(holder.get, holder.put, holder.thing, name, f"{holder.name}.{name}")
             self._look_at_all()
+        for holder in self._holders:
+            if holder.grows:
+                self._expect_no_others(holder, any_name)
+        for names, variables in self._globals.values():
+            self.expect_absent(names, frozenset(variables - names.keys()), f"the globals of {names.get('__name__')}")
         if not self._named.isdisjoint(_ENVIRONMENT):
             self.expect(operator.eq, os.environ, dict(os.environ), True, "os.environ")
+
+    def _expect_no_others(self, holder: _Holder, any_name: bool) -> None:
+        """Watch that no attributes are added that the code may ask for."""
+        attributes, name = holder.attributes, f"the attributes of {holder.name}"
+        if any_name:  # all that are there are watched, so that counting them tells whether there are others
+            self.expect(_has_names, attributes, (len(attributes), _own_names(attributes)), True, name)
+        else:
+            self.expect_absent(attributes, frozenset(self._named - attributes.keys()), name)
 
 
 _SLOT = types.MemberDescriptorType
