@@ -100,10 +100,12 @@ def compile(fn: Callable[..., Any] | None = None, *, exact: bool = True) -> Any:
     Notes
     -----
     What is not as in the function itself: results are arrays of their own, never the memory of an argument, a
-    parameter or an attribute. If a call raises, the arrays that it writes to are as they were before it, and no
-    ``except`` inside of the function sees the error. Of NumPy's warnings about overflow and the like, those are missing
-    that any of its calls has ignored, as rules do, and so are warnings that the function issues itself. An array that
-    is passed twice is two arrays to the function.
+    parameter or an attribute. If a call raises, the arrays that it writes to are as they were before it, unless it was
+    a warning that is made an error; and no ``except`` inside of the function sees the error. Of NumPy's warnings about
+    overflow and the like, those are missing that any of its calls has ignored, as rules do, and so are warnings that
+    the function issues itself. An array that is passed twice is two arrays to the function. A function that returns
+    what is to be differentiated outside of it cannot be replayed: it is called as through `checkpoint`, which computes
+    it again for its gradient, and says what must not change in between.
 
     Not watched is what installed libraries keep for themselves, what is in the items of a list or dict of more than
     1000 items, an array that only a call hands out if it meets plain arrays first, the shape that an array is given in
