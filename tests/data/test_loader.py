@@ -158,6 +158,19 @@ def test_what_never_varies_is_not_divided_by_zero():
     assert Normalize.of(np.full((3, 2), 7.0), axis=0)(np.full((1, 2), 8.0)).tolist() == [[1, 1]]
 
 
+@pytest.mark.parametrize("axis", [None, 0])
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 1000.1, 1e-200])
+def test_what_never_varies_is_only_shifted_however_its_mean_is_rounded(value, axis):
+    rows = np.full((1000, 1), value)
+    normalize = Normalize.of(rows, axis)
+    assert not normalize(rows).any()
+    np.testing.assert_allclose(normalize(rows + 1), 1)
+
+
+def test_what_varies_too_little_for_a_deviation_is_only_shifted():
+    assert abs(Normalize.of(np.array([0, 1e-200]))(np.array([1.0]))) == 1
+
+
 @pytest.mark.parametrize(("mean", "std"), [(0, 0), (0, -1), (np.nan, 1), (0, np.inf), (0, [1, 0])])
 def test_what_cannot_normalize_is_an_error(mean, std):
     with pytest.raises(ValueError, match="must be finite, and std above zero"):

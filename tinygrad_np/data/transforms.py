@@ -49,8 +49,11 @@ class Normalize:
         array([[1., 1.]])
         """
         rows = np.asarray(rows)
-        std = rows.std(axis=axis, dtype=np.float64)
-        return cls(rows.mean(axis=axis, dtype=np.float64), np.where(std > 0, std, 1))
+        mean, std = rows.mean(axis=axis, dtype=np.float64), rows.std(axis=axis, dtype=np.float64)
+        # Not told from the deviation, which rounding can make 1e-17 where all are 0.1.
+        lowest = rows.min(axis=axis)
+        is_constant = lowest == rows.max(axis=axis)
+        return cls(np.where(is_constant, lowest, mean), np.where(is_constant | (std == 0), 1, std))
 
     def __call__(self, rows: NDArray[Any], rng: np.random.Generator | None = None) -> NDArray[Any]:
         dtype = rows.dtype if rows.dtype.kind == "f" else np.dtype(np.float32)
