@@ -104,6 +104,17 @@ def test_slopes_and_scales_can_be_chosen():
     np.testing.assert_allclose(functions.elu(x, alpha=3.0), [3 * math.expm1(-2), 2], rtol=1e-15)
 
 
+def test_normalised_float16_does_not_overflow_in_the_squares():
+    x = tg.tensor(np.array([0, 300, 600, 900], np.float16), requires_grad=True)
+    y = functions.normalise(x)
+    y.backward(np.array([1, 0, 0, 0], np.float16))
+    assert y.dtype == x.grad.dtype == np.float16
+    np.testing.assert_allclose(y.data, [-1.342, -0.447, 0.447, 1.342], atol=1e-3)
+    expected = tg.grad(lambda x: functions.normalise(x)[0])(np.array([0.0, 300, 600, 900]))
+    np.testing.assert_allclose(x.grad, expected, atol=1e-6)
+
+
+
 @given(x=ARRAYS, data=st.data())
 def test_normalised_numbers_have_mean_0_and_variance_1_but_for_eps(x, data):
     axis = data.draw(st.integers(-x.ndim, x.ndim - 1))

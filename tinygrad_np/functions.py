@@ -258,8 +258,10 @@ def normalise(x: Any, axis: int | tuple[int, ...] = -1, eps: float = 1e-5) -> An
            [ 0.   ,  0.   ]])
     """
     x = as_float(x)
-    centred = x - np.mean(x, axis=axis, keepdims=True)
-    return centred / np.sqrt(np.mean(np.square(centred), axis=axis, keepdims=True) + eps)
+    precise = widened(x)
+    centred = precise - np.mean(precise, axis=axis, keepdims=True)
+    result = centred / np.sqrt(np.mean(np.square(centred), axis=axis, keepdims=True) + eps)
+    return as_dtype(result, x.dtype)
 
 
 def checked_dense(x: Any, weight: Any, bias: Any) -> tuple[Any, Any, Any]:
@@ -387,6 +389,11 @@ def as_float(x: Any) -> Any:
     """An array or Tensor of real or complex numbers: integers become float64, not NumPy's float16 for uint8."""
     x = arrayed(x)
     return x if x.dtype.kind in "fc" else x.astype(np.float64)
+
+
+def widened(x: Any) -> Any:
+    """In float32 what is float16, in which the square of 256 is infinite and long sums are wrong; all else as it is."""
+    return as_dtype(x, np.dtype(np.float32)) if x.dtype.type is np.float16 else x
 
 
 def alike(caller: str, first: str, x: Any, second: str, y: Any) -> tuple[Any, Any]:

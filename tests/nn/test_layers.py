@@ -226,6 +226,47 @@ def test_normalisation_keeps_float32(make):
     assert {array.dtype for array in layer.state_dict().values()} == {np.dtype(np.float32)}
 
 
+@pytest.mark.parametrize("make", [nn.BatchNorm, nn.LayerNorm])
+@pytest.mark.parametrize("size", [1, 300, 15_000])
+@pytest.mark.parametrize("call", [lambda f: f, tg.compile])
+def test_normalisation_in_float16_is_that_in_float64_rounded(make, size, call):
+    """The squares of 300 and the sums of many gradients are not among its numbers."""
+    features = 4 if make is nn.BatchNorm else 2000
+    narrow, wide = make(features, dtype=np.float16), make(features, dtype=np.float64)
+    x = (size * np.random.default_rng(0).uniform(-1, 1, (8000 // features, features))).astype(np.float16)
+    cotangent = (30 * np.random.default_rng(1).uniform(0, 1, x.shape)).astype(np.float16)
+
+    def outcome(layer, dtype):
+        @call
+        def pulled(x, cotangent):
+            x = tg.tensor(x, requires_grad=True)
+            y = layer(x)
+            y.backward(cotangent)
+            return y.data, x.grad, layer.weight.grad, layer.bias.grad
+
+        return pulled(x.astype(dtype), cotangent.astype(dtype))
+
+    for found, expected in zip(outcome(narrow, np.float16), outcome(wide, float), strict=True):
+        assert found.dtype == np.float16
+        with np.errstate(over="ignore"):
+            expected = expected.astype(np.float16)
+        scale = np.abs(expected[np.isfinite(expected)]).max()
+        np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-3 * scale)
+    for name, array in narrow.state_dict().items():
+        np.testing.assert_allclose(array, wide.state_dict()[name], rtol=1e-3, atol=1e-3, err_msg=name)
+    narrow.eval()
+    wide.eval()
+    assert narrow(x).dtype == np.float16
+    np.testing.assert_allclose(narrow(x).data, wide(x.astype(float)).data, rtol=2e-3, atol=2e-3)
+
+
+def test_the_running_variance_in_float16_is_finite():
+    layer = nn.BatchNorm(1, momentum=0.9, dtype=np.float16)
+    y = layer(np.array([[0], [300], [600], [900]], np.float16))
+    np.testing.assert_allclose(y.data[:, 0], [-1.342, -0.447, 0.447, 1.342], atol=1e-3)
+    np.testing.assert_allclose(layer.running_var.data, 0.1 + 0.9 * 150_000, rtol=1e-6)
+
+
 # ---------------------------------------------------------------------------------------------------------- embedding
 
 

@@ -12,11 +12,12 @@ from tinygrad_np import fused, random
 from tinygrad_np.arguments import checked, checked_integer
 from tinygrad_np.core import Tensor, tensor
 from tinygrad_np.errors import DtypeError, ShapeError
-from tinygrad_np.functions import as_float, normalise
+from tinygrad_np.functions import as_float, normalise, widened
 from tinygrad_np.nn.init import Initialiser, he_normal, normal
 from tinygrad_np.nn.module import Module
 from tinygrad_np.rules.handlers import plain
 from tinygrad_np.rules.indexing import arrayed
+from tinygrad_np.rules.movement import as_dtype
 from tinygrad_np.standins import check
 
 __all__ = ["BatchNorm", "Dense", "Dropout", "Embedding", "Flatten", "LayerNorm", "Sequential"]
@@ -163,7 +164,7 @@ class BatchNorm(Module):
     weight, bias : Tensor, shape (features,)
         The scale, which starts at 1, and the offset, which starts at 0.
     running_mean, running_var : Tensor, shape (features,)
-        Not trained, but saved; the variance is the unbiased one.
+        Not trained, but saved; the variance is the unbiased one. In float32, if the parameters are float16.
 
     Raises
     ------
@@ -193,14 +194,21 @@ class BatchNorm(Module):
         self.eps = checked("BatchNorm", "eps", eps)
         self.weight = tensor(np.ones(shape, dtype), requires_grad=True)
         self.bias = tensor(np.zeros(shape, dtype), requires_grad=True)
-        self.running_mean = tensor(np.zeros(shape, dtype))
-        self.running_var = tensor(np.ones(shape, dtype))
+        precise = np.result_type(dtype, np.float32)
+        self.running_mean = tensor(np.zeros(shape, precise))
+        self.running_var = tensor(np.ones(shape, precise))
 
     def forward(self, x: Any) -> Any:
         x = as_float(x)
         _check_trailing("BatchNorm", x, self.weight)
+        centred, variance = self._centred(widened(x))
+        result = _affine(centred / np.sqrt(variance + self.eps), self.weight, self.bias)
+        return as_dtype(result, np.result_type(x.dtype, self.weight.dtype))
+
+    def _centred(self, x: Any) -> tuple[Any, Any]:
+        """``x`` less its mean, and its variance: those of the batch or, in `eval` mode, the running ones."""
         if not self.training:
-            return (x - self.running_mean) / np.sqrt(self.running_var + self.eps) * self.weight + self.bias
+            return x - self.running_mean, self.running_var
         axes = tuple(range(x.ndim - 1))
         count = math.prod(x.shape[:-1])
         if count < 2:
@@ -213,7 +221,7 @@ class BatchNorm(Module):
         variance = np.mean(np.square(centred), axis=axes)
         self._keep(self.running_mean, mean, 1)
         self._keep(self.running_var, variance, count / (count - 1))
-        return centred / np.sqrt(variance + self.eps) * self.weight + self.bias
+        return centred, variance
 
     def _keep(self, running: Tensor, of_batch: Any, scale: float) -> None:
         kept, new = running.data, plain(of_batch)
@@ -267,7 +275,8 @@ class LayerNorm(Module):
         x = as_float(x)
         _check_trailing("LayerNorm", x, self.weight)
         axes = tuple(range(-self.weight.ndim, 0))
-        return normalise(x, axes, self.eps) * self.weight + self.bias
+        result = _affine(normalise(widened(x), axes, self.eps), self.weight, self.bias)
+        return as_dtype(result, np.result_type(x.dtype, self.weight.dtype))
 
 
 class Embedding(Module):
@@ -335,6 +344,10 @@ def _check_trailing(owner: str, x: Any, weight: Tensor) -> None:
             f"{owner}{weight.shape}: x of shape {x.shape} does not fit a weight of shape {weight.shape}: it must be "
             f"(..., {', '.join(map(str, weight.shape))})"
         )
+
+
+def _affine(x: Any, weight: Tensor, bias: Tensor) -> Any:
+    return x * widened(weight) + widened(bias)
 
 
 def _drawn(owner: str, init: Initialiser, shape: tuple[int, ...], dtype: DTypeLike) -> Tensor:
