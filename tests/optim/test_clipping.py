@@ -54,6 +54,47 @@ def test_dtypes_are_kept_and_nothing_overflows(dtype):
     np.testing.assert_allclose(w.grad, [1, 0], rtol=1e-3)
 
 
+@pytest.mark.parametrize("call", [lambda f: f, tg.compile])
+@pytest.mark.parametrize(
+    ("dtype", "size", "max_norm"),
+    [
+        (np.float16, 30_000, 1e-3),
+        (np.float16, 65_504, 10),
+        (np.float32, 3e38, 1e-5),
+        (np.float32, 1e-45, 1e-45),
+        (np.float64, 1e200, 1.0),
+        (np.float64, 1.7e308, 1e-5),
+        (np.float64, 1e-200, 1e-250),
+        (np.complex128, 1e300j, 1.0),
+    ],
+)
+def test_finite_gradients_of_any_size_come_down_to_the_norm(call, dtype, size, max_norm):
+    w = with_gradient(np.zeros(4), dtype)
+
+    @call
+    def clipped(gradient):
+        w.grad = None
+        (w * 1).backward(gradient)
+        return clip_grad_norm([w], max_norm), w.grad
+
+    for _ in range(2):
+        with np.errstate(over="ignore"):  # that of the norm, which may be too large for a number
+            norm, gradient = clipped(np.full(4, size, dtype))
+            assert norm == pytest.approx(2 * abs(complex(dtype(size))), rel=1e-6)
+        expected = max_norm / 2 * (size / abs(size))
+        np.testing.assert_allclose(gradient, np.full(4, expected, dtype), rtol=2 * np.finfo(dtype).eps)
+        assert gradient.dtype == dtype
+
+
+@pytest.mark.parametrize(("dtype", "least"), [(np.float16, 6e-8), (np.float32, 1e-45), (np.float64, 5e-324)])
+@pytest.mark.parametrize("max_norm", [1, 1e300])
+def test_the_smallest_gradients_keep_every_bit_within_the_limit(dtype, least, max_norm):
+    w = with_gradient([least, 0, -3 * least], dtype)
+    before = w.grad.copy()
+    assert clip_grad_norm([w], max_norm) > 0
+    np.testing.assert_array_equal(w.grad, before, strict=True)
+
+
 def test_complex_gradients_have_a_norm_too():
     w = with_gradient([3 + 4j], complex)
     assert clip_grad_norm([w], 1.0) == 5

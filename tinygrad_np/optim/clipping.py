@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from tinygrad_np.arguments import checked
 from tinygrad_np.core import Tensor
 from tinygrad_np.errors import DtypeError, ShapeError
+from tinygrad_np.rules.movement import as_dtype
 
 __all__ = ["clip_grad_norm", "clip_grad_value"]
 
@@ -50,14 +52,20 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> Any:
     """
     limit = _limit("clip_grad_norm", "max_norm", max_norm)
     found = _with_gradients("clip_grad_norm", parameters)
-    # Sums of squares in float64: those of float32 overflow where the gradient itself does not.
-    squares = [np.sum(np.square(np.abs(p.grad), dtype=np.float64)) for p in found]
-    norm = np.sqrt(sum(squares, np.float64(0)))
-    scale = limit / np.maximum(norm, limit)
-    for parameter in found:
+    # In units of a power of two near the largest, which rounds nothing: neither do squares overflow nor does the factor
+    # vanish, where both would do so in numbers of the gradients' own size. float16 has too few of them even so.
+    sizes = [np.max(np.abs(p.grad), initial=0) for p in found]
+    largest = functools.reduce(np.maximum, sizes, np.float64(0))
+    _, exponent = np.frexp(np.where(np.isfinite(largest), largest, 1))
+    unit = np.ldexp(1.0, exponent - 1)
+    scaled = [np.divide(p.grad, unit, dtype=np.result_type(p.dtype, np.float32)) for p in found]
+    squares = [np.sum(np.square(np.abs(gradient), dtype=np.float64)) for gradient in scaled]
+    norm = np.sqrt(sum(squares, np.float64(0)))  # 0, or at least 1
+    factor = np.minimum(limit / np.maximum(norm, 1), unit)
+    for parameter, gradient in zip(found, scaled, strict=True):
         # A new array: two leaves may hold one and the same gradient, which would be scaled twice in place.
-        parameter.grad = np.multiply(parameter.grad, scale, dtype=parameter.dtype)
-    return norm
+        parameter.grad = as_dtype(np.multiply(gradient, factor, dtype=gradient.dtype), parameter.dtype)
+    return norm * unit
 
 
 def clip_grad_value(parameters: Iterable[Tensor], max_value: float) -> None:
