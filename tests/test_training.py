@@ -240,6 +240,35 @@ def test_arrays_that_do_not_fit_together_are_an_error():
         fit(model, (np.zeros((5, 3), np.float32), np.full(5, 3)), **options)
 
 
+@pytest.mark.parametrize("schedule", ["cosine", optim.StepDecay, lambda epoch: 0.1, 0.1, optim.SGD])
+def test_what_is_no_schedule_is_an_error_and_not_ignored(schedule):
+    model = small_model()
+    with pytest.raises(TypeError, match=r"fit: schedule must be an optim\.Schedule or .*, not ('cosine'|<|0\.1)"):
+        fit(model, clouds(), schedule=schedule, **one_epoch(model))
+
+
+def test_a_schedule_of_another_optimiser_is_an_error():
+    model = small_model()
+    schedule = optim.StepDecay(optim.SGD(model.parameters()), every=2)
+    with pytest.raises(ValueError, match="fit: the StepDecay was made with another optimiser: make it with this one"):
+        fit(model, clouds(), schedule=schedule, **one_epoch(model))
+
+
+def test_an_optimiser_of_another_model_is_an_error():
+    model = small_model()
+    with pytest.raises(ValueError, match=r"none of the optimiser's parameters is the model's.*SGD\(model\.parameters"):
+        fit(model, clouds(), **one_epoch(small_model()))
+    with pytest.raises(TypeError, match=r"fit: optimiser must be one, such as .*, not <class .*SGD'>"):
+        fit(model, clouds(), **{**one_epoch(model), "optimiser": optim.SGD})
+
+
+def test_a_part_of_a_model_can_be_trained():
+    model = small_model()
+    before = weights(model)
+    fit(model, clouds(), loss=nn.cross_entropy, optimiser=optim.SGD([model.layers[2].bias]), epochs=1)
+    assert [name for name, array in weights(model).items() if array != before[name]] == ["layers.2.bias"]
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_the_bar_is_for_who_has_tqdm_and_watches(there, monkeypatch, capsys):
     if not there:

@@ -220,9 +220,10 @@ def fit(
         If the loss is not finite: says whether the data are to blame. The state of the model, running statistics
         included, is as it was before that batch.
     ValueError
-        If a metric is called "loss".
+        If a metric is called "loss", none of the optimiser's parameters is the model's, or the schedule is of another
+        optimiser.
     TypeError
-        If the data are neither a loader nor inputs and targets.
+        If the data are neither a loader nor inputs and targets, or something else is not what it is to be; says which.
     FileNotFoundError
         If there is no folder for the checkpoint.
     CheckpointError, SavedFileError
@@ -244,6 +245,7 @@ def fit(
     loader = _as_loader("fit", "data", data, batch_size=batch_size, shuffle=True)
     held_out = None if validation is None else _as_loader("fit", "validation", validation, _EVALUATED_AT_ONCE)
     metrics = _besides_the_loss("fit", metrics or {})
+    _check_optimiser(model, optimiser, schedule)
     run = Run(model, optimiser, loader, epochs)
     parts: dict[str, Any] = {"model": model, "optimiser": optimiser, "loader": loader, "random": generator()}
     parts |= {"validation": held_out} if held_out is not None else {}
@@ -274,6 +276,26 @@ def fit(
             callback.finish(run)
     model.eval()
     return run.history
+
+
+def _check_optimiser(model: Module, optimiser: Any, schedule: Any) -> None:
+    """Raise if the steps would not train the model, or the schedule not be followed."""
+    if not isinstance(optimiser, Optimizer):
+        raise TypeError(f"fit: optimiser must be one, such as optim.SGD(model.parameters()), not {optimiser!r}")
+    if not {*map(id, optimiser.parameters)} & {*map(id, model.parameters())}:
+        raise ValueError(
+            "fit: none of the optimiser's parameters is the model's, so nothing would be learnt: make it with "
+            f"{type(optimiser).__name__}(model.parameters()), of this very model"
+        )
+    if schedule is None:
+        return
+    if not isinstance(schedule, Schedule | ReduceOnPlateau):
+        raise TypeError(
+            "fit: schedule must be an optim.Schedule or optim.ReduceOnPlateau that was made with the optimiser, such "
+            f"as optim.StepDecay(optimiser, every=1000), not {schedule!r}"
+        )
+    if schedule.optimiser is not optimiser:
+        raise ValueError(f"fit: the {type(schedule).__name__} was made with another optimiser: make it with this one")
 
 
 def _epoch(run: Run, loss: Loss, metrics: Metrics, schedule: Any, progress: bool) -> dict[str, float]:
