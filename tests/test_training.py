@@ -9,7 +9,7 @@ import pytest
 import tinygrad_np as tg
 from tinygrad_np import nn, optim
 from tinygrad_np.data import Loader, RandomShift
-from tinygrad_np.saving import CheckpointError
+from tinygrad_np.saving import CheckpointError, save_checkpoint
 from tinygrad_np.training import (
     EarlyStopping,
     History,
@@ -158,6 +158,31 @@ def test_a_loss_that_is_not_finite_is_blamed_on_something_before_it_spoils_the_w
     with np.errstate(all="ignore"), pytest.raises(TrainingError, match=complaint):
         fit(model, Loader(x, y, batch_size=10), loss=nn.cross_entropy, optimiser=optimiser, epochs=3)
     assert all(np.isfinite(array).all() for array in model.state_dict().values())
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "complaint"),
+    [
+        ("inputs", "epoch 1/3, validation: the loss is nan, for 1 of the 90 inputs are NaN or infinite"),
+        ("rate", "epoch 1/3, validation: the loss is (nan|inf); the data are finite, so try a smaller learning rate"),
+    ],
+)
+def test_a_validation_loss_that_is_not_finite_is_no_good_end_of_a_run(spoilt, complaint, tmp_path):
+    """One step an epoch: the train loss is still that from before it."""
+    x, y = clouds(30)
+    held_out = x.copy()
+    if spoilt == "inputs":
+        held_out[15, 1] = np.nan
+    model = small_model()
+    options = {
+        "validation": (held_out, y),
+        "loss": nn.cross_entropy,
+        "optimiser": optim.SGD(model.parameters(), lr=1e30 if spoilt == "rate" else 0.1),
+        "checkpoint": tmp_path / "run.npz",
+    }
+    with np.errstate(all="ignore"), pytest.raises(TrainingError, match=complaint):
+        fit(model, (x, y), epochs=3, batch_size=30, **options)
+    assert not (tmp_path / "run.npz").exists()
 
 
 def test_a_loss_that_is_not_finite_leaves_the_whole_state_as_it_was_before_the_batch():
@@ -457,6 +482,35 @@ def test_a_checkpoint_of_another_model_is_an_error(tmp_path):
     full_run(tmp_path, 1)
     model = small_model()
     with pytest.raises(CheckpointError, match=r"run\.npz: "):
+        fit(model, clouds(), checkpoint=tmp_path / "run.npz", **one_epoch(model))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "complaint"),
+    [
+        (METRICS, {}, r"metrics\['accuracy'\] is only in the file: pass the metrics of that run"),
+        ({}, METRICS, r"metrics\['accuracy'\] is not in the file: pass"),
+        ({"first": accuracy}, {"other": accuracy}, r"\['other'\] is not in the file; metrics\['first'\] is only"),
+    ],
+)
+def test_a_checkpoint_of_other_metrics_is_an_error_that_changes_nothing(before, after, complaint, tmp_path):
+    model = small_model()
+    options = one_epoch(model) | {"checkpoint": tmp_path / "run.npz"}
+    fit(model, clouds(), metrics=before, **options)
+    model = small_model()
+    fresh = weights(model)
+    options |= one_epoch(model) | {"epochs": 2}
+    with pytest.raises(CheckpointError, match=rf"run\.npz: .*{complaint}"):
+        fit(model, clouds(), metrics=after, **options)
+    assert weights(model) == fresh
+    history = fit(model, clouds(), metrics=before, **options)
+    assert {len(numbers) for numbers in history.values()} == {2}
+
+
+def test_a_checkpoint_that_fit_did_not_write_is_an_error(tmp_path):
+    model = small_model()
+    save_checkpoint(tmp_path / "run.npz", model=model, epoch=3)
+    with pytest.raises(CheckpointError, match=r"run\.npz: it was not written by fit"):
         fit(model, clouds(), checkpoint=tmp_path / "run.npz", **one_epoch(model))
 
 

@@ -33,7 +33,7 @@ from tinygrad_np.optim import Optimizer, ReduceOnPlateau, Schedule
 from tinygrad_np.plots import training_curves
 from tinygrad_np.random import generator
 from tinygrad_np.rules.handlers import plain
-from tinygrad_np.saving import load_checkpoint, save_checkpoint
+from tinygrad_np.saving import CheckpointError, load_checkpoint, save_checkpoint
 from tinygrad_np.state import kept
 
 if TYPE_CHECKING:
@@ -48,7 +48,10 @@ _EVALUATED_AT_ONCE = 1000
 
 
 class TrainingError(ValueError):
-    """A loss that is not finite any more; the model is as it was before the batch that would have spoilt it."""
+    """A loss that is not finite any more; the model is as it was before the batch that would have spoilt it.
+
+    If it is that on the validation data, the model is as the epoch has left it.
+    """
 
 
 class History(dict[str, list[float]]):
@@ -218,7 +221,8 @@ def fit(
     ------
     TrainingError
         If the loss is not finite: says whether the data are to blame. The state of the model, running statistics
-        included, is as it was before that batch.
+        included, is as it was before that batch; or as the epoch has left it, if the loss is that of the validation,
+        while a checkpoint is of the epoch before.
     ValueError
         If a metric is called "loss", none of the optimiser's parameters is the model's, or the schedule is of another
         optimiser.
@@ -227,7 +231,7 @@ def fit(
     FileNotFoundError
         If there is no folder for the checkpoint.
     CheckpointError, SavedFileError
-        If the checkpoint is of another run, or damaged.
+        If the checkpoint is of another run, or of other metrics, or damaged.
 
     Examples
     --------
@@ -252,6 +256,7 @@ def fit(
     parts |= {"schedule": schedule} if schedule is not None else {}
     parts |= {f"callback_{i}": callback for i, callback in enumerate(callbacks) if hasattr(callback, "state_dict")}
     if checkpoint is not None and checked_target(checkpoint).exists():
+        _check_metrics(checkpoint, metrics)
         values = load_checkpoint(checkpoint, **parts)
         run.epoch, run.stopped = values["epoch"], values["stopped"]
         run.history.update({name: list(map(float, numbers)) for name, numbers in values["history"].items()})
@@ -261,6 +266,9 @@ def fit(
         measured = {f"train_{name}": value for name, value in _epoch(run, loss, metrics, schedule, progress).items()}
         if held_out is not None:
             found = evaluate(model, held_out, loss=loss, metrics=metrics)
+            if not math.isfinite(found["loss"]):
+                where = f"epoch {run.epoch + 1}/{epochs}, validation"
+                raise TrainingError(_blamed(where, found["loss"], *held_out.columns))
             measured |= {f"validation_{name}": value for name, value in found.items()}
         run.epoch += 1
         for name, value in measured.items():
@@ -296,6 +304,20 @@ def _check_optimiser(model: Module, optimiser: Any, schedule: Any) -> None:
         )
     if schedule.optimiser is not optimiser:
         raise ValueError(f"fit: the {type(schedule).__name__} was made with another optimiser: make it with this one")
+
+
+def _check_metrics(checkpoint: str | os.PathLike[str], metrics: Metrics) -> None:
+    """Raise if a run has measured something else so far: some histories would be shorter than others."""
+    values = load_checkpoint(checkpoint, partial=True)
+    if not values.keys() >= {"epoch", "stopped", "history"}:
+        raise CheckpointError(f"{os.fspath(checkpoint)}: it was not written by fit, which needs the epoch and history")
+    measured = {name.removeprefix("train_") for name in values["history"] if name.startswith("train_")}
+    problems = [f"metrics[{name!r}] is not in the file" for name in sorted(metrics.keys() - measured)]
+    problems += [f"metrics[{name!r}] is only in the file" for name in sorted(measured - {"loss"} - metrics.keys())]
+    if problems:
+        raise CheckpointError(
+            f"{os.fspath(checkpoint)}: {'; '.join(problems)}: pass the metrics of that run, or another checkpoint"
+        )
 
 
 def _epoch(run: Run, loss: Loss, metrics: Metrics, schedule: Any, progress: bool) -> dict[str, float]:
