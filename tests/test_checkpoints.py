@@ -214,6 +214,8 @@ def test_weights_alone_are_no_checkpoint(tmp_path):
     [
         ({"name": "mnist"}, TypeError, "name is 'mnist', and a checkpoint holds"),
         ({"nested": {"a": None}}, TypeError, r"nested\.a is None, and a checkpoint holds"),
+        ({"ragged": [[1], [2, 3]]}, TypeError, r"ragged is \[\[1\], \[2, 3\]\], and a checkpoint holds"),
+        ({"masked": np.ma.array([1, 2], mask=[0, 1])}, TypeError, r"masked'\] is a masked array, whose mask would be"),
         ({"partial": 1}, ValueError, "cannot be called 'partial'"),
         ({"a.b": 1}, ValueError, r"cannot be called 'a\.b'"),
     ],

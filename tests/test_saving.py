@@ -84,6 +84,9 @@ def test_the_name_is_used_as_spelled(tmp_path):
         ({"a\0b": np.ones(1)}, ValueError, r"the key 'a\\x00b' cannot be kept"),
         ({"a\\b": np.ones(1)}, ValueError, "cannot be kept"),
         ({"\ud800": np.ones(1)}, ValueError, "cannot be kept"),
+        ({70_000 * "w": np.ones(1)}, ValueError, r"the key 'w{20}'\.\.\. of 70000 characters is too long for .npz"),
+        ({40_000 * "é": np.ones(1)}, ValueError, "is too long for .npz; shorten it"),
+        ({"w": np.ma.array([1, 2], mask=[0, 1])}, TypeError, r"state\['w'\] is a masked array, .* save array\.filled"),
     ],
 )
 def test_what_cannot_be_saved_is_named_and_nothing_is_written(tmp_path, state, error, complaint):
@@ -92,6 +95,22 @@ def test_what_cannot_be_saved_is_named_and_nothing_is_written(tmp_path, state, e
         save(tmp_path / "state.npz", {"first": np.ones(3), **state})
     assert os.listdir(tmp_path) == ["state.npz"]
     assert_same(load(tmp_path / "state.npz"), EXAMPLE)
+
+
+def test_the_longest_key_of_a_zip_file_is_kept(tmp_path):
+    key = (0xFFFF - len(".npy")) * "w"
+    save(tmp_path / "state.npz", {key: np.ones(1)})
+    assert list(load(tmp_path / "state.npz")) == [key]
+
+
+def test_safetensors_takes_long_keys_but_not_the_one_that_means_something_else_there(tmp_path):
+    pytest.importorskip("safetensors")
+    save(tmp_path / "state.safetensors", {70_000 * "w": np.ones(1)})
+    assert list(load(tmp_path / "state.safetensors")) == [70_000 * "w"]
+    with pytest.raises(ValueError, match="the key '__metadata__' cannot be kept"):
+        save(tmp_path / "state.safetensors", {"__metadata__": np.ones(1)})
+    save(tmp_path / "state.npz", {"__metadata__": np.ones(1)})
+    assert list(load(tmp_path / "state.npz")) == ["__metadata__"]
 
 
 def test_a_failure_while_writing_leaves_the_old_file(tmp_path, monkeypatch):

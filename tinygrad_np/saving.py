@@ -31,6 +31,8 @@ from tinygrad_np.state import flattened
 __all__ = ["CheckpointError", "SavedFileError", "load", "load_checkpoint", "save", "save_checkpoint"]
 
 _SUFFIX = ".npy"
+_LONGEST = 0xFFFF  # bytes in a name in a zip file
+_METADATA = "__metadata__"  # the one name that .safetensors does not take for that of an array
 _END = struct.Struct("<4s4H2LH")  # the end of central directory record of a zip file without a comment
 _BLANK = b"0" * 64  # where the SHA-256 will be, while it is computed
 _MARK = b"sha256:"  # before it: at the end of a .npz file, in the metadata of a .safetensors file
@@ -61,7 +63,7 @@ def save(path: str | os.PathLike[str], state: Mapping[str, NDArray[Any]]) -> Non
     Raises
     ------
     TypeError
-        If a key is not a string, or a value is not an array of plain data; names the key.
+        If a key is not a string, or a value is not an array of plain data without a mask; names the key.
     ValueError
         If a key cannot name an array in such a file.
     ImportError
@@ -78,7 +80,7 @@ def save(path: str | os.PathLike[str], state: Mapping[str, NDArray[Any]]) -> Non
     {'0.weight': (2, 3), '0.bias': (3,)}
     """
     for key, array in state.items():
-        _check(key, array)
+        _check(key, array, path)
     content = _safetensors(state) if _is_safetensors(path) else _npz(state)
     with atomic_write(path) as file:
         file.write(content)
@@ -171,12 +173,7 @@ def save_checkpoint(path: str | os.PathLike[str], /, **parts: Any) -> None:
         kind, tree = _as_tree(part)
         shapes[name] = {"kind": kind, "tree": _outline(name, tree)}
         for key, leaf in flattened({"parts": {name: tree}}).items():
-            state[key] = np.asarray(leaf)
-            if state[key].dtype.kind not in "biufc":
-                raise TypeError(
-                    f"save_checkpoint: {key.removeprefix('parts.')} is {leaf!r:.60}, and a checkpoint holds arrays, "
-                    "numbers, generators and what has a state_dict()"
-                )
+            state[key] = _as_array(key.removeprefix("parts."), leaf)
     save(path, {_PROTOCOL: _text(shapes), **state})
 
 
@@ -275,6 +272,19 @@ def _as_tree(part: Any) -> tuple[str, Any]:
     return "value", part
 
 
+def _as_array(name: str, leaf: Any) -> NDArray[Any]:
+    try:
+        array = np.asanyarray(leaf)  # for `save` to see that an array is masked
+    except ValueError:  # lists of lists of different lengths
+        array = np.array(None)
+    if array.dtype.kind not in "biufc":
+        raise TypeError(
+            f"save_checkpoint: {name} is {leaf!r:.60}, and a checkpoint holds arrays, numbers, generators and what has "
+            "a state_dict()"
+        )
+    return array
+
+
 def _put_back(part: Any, state: Any) -> None:
     if isinstance(part, np.random.Generator):
         words = json.loads(np.asarray(state).tobytes(), object_hook=_with_arrays)
@@ -318,14 +328,23 @@ def _with_arrays(tree: dict[str, Any]) -> dict[str, Any]:
 # ----------------------------------------------------------------------------------------------------------- formats
 
 
-def _check(key: object, array: object) -> None:
+def _check(key: object, array: object, path: str | os.PathLike[str]) -> None:
     if not isinstance(key, str):
         raise TypeError(f"save: the key {key!r} is a {type(key).__name__}; keys must be strings")
     if not key or not key.isprintable() or "\\" in key:  # zip files cut or change such names
         raise ValueError(f"save: the key {key!r} cannot be kept; use printable characters other than '\\'")
+    if _is_safetensors(path) and key == _METADATA:
+        raise ValueError(f"save: the key {key!r} cannot be kept in .safetensors, where it means something else")
+    if not _is_safetensors(path) and len((key + _SUFFIX).encode()) > _LONGEST:
+        raise ValueError(f"save: the key {key[:20]!r}... of {len(key)} characters is too long for .npz; shorten it")
     if not isinstance(array, np.ndarray):
         advice = "t.data, or model.state_dict() for all of a model" if isinstance(array, Tensor) else "np.asarray"
         raise TypeError(f"save: state[{key!r}] is a {type(array).__name__}, not an ndarray; use {advice}")
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError(
+            f"save: state[{key!r}] is a masked array, whose mask would be lost; save array.filled(), or array.data and "
+            "np.ma.getmaskarray(array) under two keys"
+        )
     if array.dtype.hasobject:
         raise TypeError(
             f"save: state[{key!r}] has dtype {array.dtype}, which only pickle could store, and "
