@@ -274,7 +274,7 @@ def _as_tree(part: Any) -> tuple[str, Any]:
 
 def _as_array(name: str, leaf: Any) -> NDArray[Any]:
     try:
-        array = np.asanyarray(leaf)  # for `save` to see that an array is masked
+        array: NDArray[Any] = np.asanyarray(leaf)  # for `save` to see that an array is masked
     except ValueError:  # lists of lists of different lengths
         array = np.array(None)
     if array.dtype.kind not in "biufc":

@@ -220,9 +220,53 @@ def test_a_state_of_another_kind_is_refused():
         (lambda o: optim.ReduceOnPlateau(o, patience=-1), ValueError, "patience must be at least 0, not -1"),
         (lambda o: optim.ReduceOnPlateau(o, threshold=1), ValueError, "threshold must be"),
         (lambda o: optim.ReduceOnPlateau(o).step([1, 2]), ValueError, r"is one number, not of shape \(2,"),
+        (lambda o: optim.ReduceOnPlateau(o).step(None), TypeError, "a measurement must be a real number, not None"),
+        (lambda o: optim.ReduceOnPlateau(o).step("0.1"), TypeError, "must be a real number, not '0.1'"),
     ],
 )
 def test_what_is_no_schedule_is_refused(make, error, complaint):
     with pytest.raises(error, match=complaint) as caught:
         make(sgd())
     assert isinstance(caught.value, tg.errors.TinygradError)
+
+
+def of_rate(rate):
+    """A schedule of one's own."""
+    return type("Mine", (optim.Schedule,), {"rate": staticmethod(rate)})
+
+
+@pytest.mark.parametrize("call", [lambda f: f, tg.compile])
+@pytest.mark.parametrize(
+    ("rate", "complaint"),
+    [
+        (lambda first, count: first * (1 - count), r"Mine: lr must be zero or above, and finite, not -0\.5"),
+        (lambda first, count: np.where(count > 1, np.nan, first), "Mine: lr must be .* finite, not nan"),
+        (lambda first, count: np.where(count > 1, np.inf, first), "Mine: lr must be .* finite, not inf"),
+    ],
+)
+def test_a_rate_out_of_its_range_is_refused_and_nothing_changes(rate, complaint, call):
+    optimiser = sgd()
+    schedule = of_rate(rate)(optimiser)
+    step = call(lambda: schedule.step())
+    step()
+    before = optimiser.lr
+    for _ in range(2):
+        with pytest.raises(tg.errors.ShapeError, match=complaint):
+            step()
+        assert (optimiser.lr, schedule.state_dict()["count"]) == (before, 1)
+
+
+@pytest.mark.parametrize("rate", [0.1, None, "fast", [0.1, 0.2], []])
+def test_a_rate_that_is_not_one_a_group_is_refused(rate):
+    optimiser = sgd()
+    with pytest.raises(tg.errors.ShapeError, match=r"Mine: rate must return .* of shape \(1,\) as `first`"):
+        of_rate(lambda first, count: rate)(optimiser).step()
+    assert optimiser.lr == 0.5
+
+
+@pytest.mark.parametrize("call", [lambda f: f, tg.compile])
+def test_rates_may_be_a_list(call):
+    optimiser = sgd()
+    schedule = of_rate(lambda first, count: [first[0] / 2])(optimiser)
+    call(lambda: schedule.step())()
+    assert optimiser.lr == 0.25

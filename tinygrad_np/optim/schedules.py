@@ -14,6 +14,8 @@ from tinygrad_np.arguments import checked, checked_integer
 from tinygrad_np.errors import DtypeError, ShapeError
 from tinygrad_np.optim.optimizer import Optimizer
 from tinygrad_np.rules.handlers import plain
+from tinygrad_np.rules.indexing import arrayed
+from tinygrad_np.standins import check
 from tinygrad_np.state import fitting, flattened, on_tape
 
 __all__ = ["Constant", "CosineDecay", "ReduceOnPlateau", "Schedule", "StepDecay", "WarmUp"]
@@ -63,6 +65,8 @@ class Schedule(_Stateful, ABC):
     ------
     DtypeError
         If it is no Optimizer.
+    ShapeError
+        From `step`, if `rate` does not return a finite learning rate from 0 on for each group; nothing changes.
 
     Examples
     --------
@@ -83,16 +87,43 @@ class Schedule(_Stateful, ABC):
     def step(self) -> None:
         """Go on by one step, or by one epoch: whatever the schedule counts."""
         state = on_tape(self._state)
-        np.add(state["count"], 1, out=state["count"])
-        self._set(self.rate(state["rates"], state["count"]))
+        count = state["count"] + 1
+        self._set(self.rate(state["rates"], count))
+        np.copyto(state["count"], count)
 
     @abstractmethod
     def rate(self, first: Any, count: Any) -> Any:
-        """The learning rates, from the first ones and the number of steps since: plain NumPy, without branches."""
+        """The learning rates, from the first ones and the number of steps since: plain NumPy, without branches.
 
-    def _set(self, rates: Any) -> None:
-        for i, group in enumerate(self.optimiser.param_groups):
+        Parameters
+        ----------
+        first : array, shape (groups,)
+            The learning rates that the groups had in the beginning.
+        count : array, shape ()
+            How often `step` was called.
+
+        Returns
+        -------
+        array, shape (groups,)
+            Zero or above, and finite.
+        """
+
+    def _set(self, found: Any) -> None:
+        owner, groups = type(self).__name__, self.optimiser.param_groups
+        rates = np.stack(found) if isinstance(found, list | tuple) and found else arrayed(found)
+        if rates.shape != (len(groups),) or rates.dtype.kind not in "biuf":
+            raise ShapeError(
+                f"{owner}: rate must return a learning rate for each group, in an array of shape ({len(groups)},) as "
+                f"`first` is, not {found!r}: compute them from `first`"
+            )
+        check(_check_rates, owner, plain(rates))
+        for i, group in enumerate(groups):
             np.copyto(on_tape(group.rate), rates[i])
+
+
+def _check_rates(owner: str, rates: NDArray[Any]) -> None:
+    for rate in rates.tolist():
+        checked(owner, "lr", rate)
 
 
 class Constant(Schedule):
@@ -301,10 +332,20 @@ class ReduceOnPlateau(_Stateful):
         ----------
         measurement : float, or Tensor or array of one
             Such as the loss on validation data.
+
+        Raises
+        ------
+        ShapeError
+            If it is several numbers.
+        DtypeError
+            If it is none.
         """
-        if np.size(measurement) != 1:
-            raise ShapeError(f"ReduceOnPlateau: a measurement is one number, not of shape {np.shape(measurement)}")
-        measured = np.reshape(plain(measurement), ())
+        measured = plain(arrayed(measurement))
+        if measured.size != 1:
+            raise ShapeError(f"ReduceOnPlateau: a measurement is one number, not of shape {measured.shape}")
+        if measured.dtype.kind not in "biuf":
+            raise DtypeError(f"ReduceOnPlateau: a measurement must be a real number, not {measurement!r}")
+        measured = np.reshape(measured, ())
         state = on_tape(self._state)
         best, waited = state["best"], state["waited"]
         margin = self.threshold * np.sign(best)
