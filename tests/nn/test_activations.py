@@ -55,3 +55,10 @@ def test_values_and_gradients_are_pytorchs(name, ours):
     np.sum(y).backward()
     expected.sum().backward()
     np.testing.assert_allclose(mine.grad, theirs.grad.numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("dtype", "rtol"), [(np.float32, 1e-6), (np.float64, 1e-15)])
+def test_the_tail_of_elu_has_a_gradient(dtype, rtol):
+    x = tg.tensor(np.array([-80, -50, -10, -1, 0, 3], dtype), requires_grad=True)
+    np.sum(nn.ELU(2.0)(x)).backward()
+    np.testing.assert_allclose(x.grad, np.where(x.data > 0, 1, 2 * np.exp(x.data)), rtol=rtol)

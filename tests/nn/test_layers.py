@@ -132,6 +132,18 @@ def test_dropout_draws_nothing_where_it_drops_nothing():
     assert tg.random.generator().bit_generator.state == state
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_dropout_of_nearly_all_is_scaled_by_a_finite_number(dtype):
+    layer = nn.Dropout(0.99999)
+    x = tg.tensor(np.full(400_000, 0.01, dtype), requires_grad=True)
+    y = layer(x)
+    y.backward(np.full(x.shape, 0.02, dtype))
+    assert y.dtype == x.grad.dtype == dtype
+    assert np.any(y.data)
+    for found, size in ((y.data, 1000), (x.grad, 2000)):
+        np.testing.assert_allclose(found, np.where(y.data != 0, size, 0), rtol=2e-3)
+
+
 def test_dropout_does_not_hide_what_is_not_a_number():
     assert np.isnan(nn.Dropout(0.5)(np.full(9, np.nan))).all()
 

@@ -18,3 +18,13 @@ def test_angles_have_numpys_dtype(dtype: Any) -> None:
 def test_a_duration_is_no_number() -> None:
     with pytest.raises(DtypeError, match="timedelta64"):
         tg.tensor([1.0]) * np.timedelta64(1, "s")
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+@pytest.mark.parametrize(("dtype", "rtol"), [(np.float32, 1e-6), (np.float64, 1e-15)])
+def test_derivatives_of_expm1_are_exact_where_it_is_rounded_to_minus_1(order: int, dtype: Any, rtol: float) -> None:
+    x = np.array([-50, -10, -1e-9, 0, 1e-9, 10], dtype)
+    derivative: Any = np.expm1
+    for _ in range(order):
+        derivative = tg.elementwise_grad(derivative)
+    np.testing.assert_allclose(derivative(x), np.exp(x), rtol=rtol)

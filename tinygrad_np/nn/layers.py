@@ -139,7 +139,8 @@ class Dropout(Module):
             return x
         # float32 draws in every dtype, so that one seed gives one mask.
         kept = random.uniform(x.shape, np.float32) >= self.p
-        return x * np.multiply(kept, 1 / (1 - self.p), dtype=x.dtype)
+        precise = widened(x)  # the scale may be infinite in float16
+        return as_dtype(precise * np.multiply(kept, 1 / (1 - self.p), dtype=precise.dtype), x.dtype)
 
 
 class BatchNorm(Module):

@@ -94,7 +94,7 @@ defvjp(np.cbrt, lambda g, y, _x: g / (3 * y * y), has_pole=True)
 
 defvjp(np.exp, lambda g, y, _x: g * y.conjugate(), has_pole=True)
 defvjp(np.exp2, lambda g, y, _x: g * (y * LN2).conjugate(), has_pole=True)
-defvjp(np.expm1, lambda g, y, _x: g * (y + 1).conjugate(), has_pole=True)
+defvjp(np.expm1, lambda g, _y, x: g * np.exp(x).conjugate(), has_pole=True)  # y + 1 is 0 where y is rounded to -1
 defvjp(np.log, lambda g, _y, x: g / x.conjugate(), has_pole=True)
 defvjp(np.log2, lambda g, _y, x: g / (x * LN2).conjugate(), has_pole=True)
 defvjp(np.log10, lambda g, _y, x: g / (x * LN10).conjugate(), has_pole=True)
