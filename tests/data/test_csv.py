@@ -65,6 +65,9 @@ def test_the_ways_in_which_others_write_it(tmp_path, text):
         (HEADER + "7,0,1,2,nan\n", "could not convert string 'nan'"),
         (HEADER + "7,0,1,2,1.5\n", "could not convert string '1.5'"),
         (HEADER + "7,0,1,2,3\n7,0,256,2,3\n", "from 0 to 255, but value 3 of image 2 is 256"),
+        ("label,pixel0,pixel1,pixel3,pixel2\n7,0,1,2,3\n", "where .* name pixel2 it names 'pixel3': sort the columns"),
+        ("pixel1,pixel0,pixel2,pixel3\n0,1,2,3\n", "where the first line should name pixel0 it names 'pixel1'"),
+        ("label,pixel0,pixel1,pixel2,id\n7,0,1,2,3\n", "should name pixel3 it names 'id'"),
         (HEADER + "-1,0,1,2,3\n", "but value 1 of image 1 is -1"),
     ],
 )
@@ -79,7 +82,9 @@ def test_a_damaged_file_is_an_error_that_names_it(tmp_path, text, complaint):
 @pytest.mark.parametrize(
     ("images", "labels", "error", "complaint"),
     [
-        (np.zeros((2, 3, 4), np.uint8), None, ValueError, r"\(n, side, side\); got \(2, 3, 4\)"),
+        (np.zeros((2, 3, 4), np.uint8), None, ValueError, r"\(n, side, side\), n and side at least 1; got \(2, 3, 4\)"),
+        (np.zeros((0, 3, 3), np.uint8), None, ValueError, r"n and side at least 1; got \(0, 3, 3\)"),
+        (np.zeros((2, 0, 0), np.uint8), [1, 2], ValueError, r"n and side at least 1; got \(2, 0, 0\)"),
         (np.zeros((2, 3, 3)), None, TypeError, "pixels must be uint8, from 0 to 255, not float64"),
         (np.zeros((2, 3, 3), np.uint8), [1], ValueError, r"labels of shape \(2,\); got \(1,\)"),
         (np.zeros((2, 3, 3), np.uint8), [1, 256], TypeError, "integers from 0 to 255"),

@@ -54,8 +54,8 @@ def write_csv(path: str | os.PathLike[str], images: ArrayLike, labels: ArrayLike
     <BLANKLINE>
     """
     pixels = np.asarray(images)
-    if pixels.ndim != 3 or pixels.shape[1] != pixels.shape[2]:
-        raise ValueError(f"write_csv: images must have shape (n, side, side); got {pixels.shape}")
+    if pixels.ndim != 3 or pixels.shape[1] != pixels.shape[2] or not pixels.size:
+        raise ValueError(f"write_csv: images must be (n, side, side), n and side at least 1; got {pixels.shape}")
     if pixels.dtype != np.uint8:
         raise TypeError(f"write_csv: pixels must be uint8, from 0 to 255, not {pixels.dtype}")
     table = pixels.reshape(len(pixels), -1)
@@ -90,8 +90,8 @@ def read_csv(path: str | os.PathLike[str]) -> tuple[NDArray[np.uint8], NDArray[n
     Raises
     ------
     DataError
-        If there is no header or no image, if a line has another number of values than the header, if a value is
-        not an integer from 0 to 255, or if the pixels of a line make no square.
+        If there is no header or no image, if the pixels of a line make no square or are not in their order, if a line
+        has another number of values than the header, or if a value is not an integer from 0 to 255.
     OSError
         If the file cannot be read.
 
@@ -115,6 +115,14 @@ def read_csv(path: str | os.PathLike[str]) -> tuple[NDArray[np.uint8], NDArray[n
         raise DataError(
             f"{where}: the first line must name the columns, label,pixel0,pixel1,... or pixel0,pixel1,..., with as "
             f"many pixels as a square has; it begins with {header[:40].decode(errors='replace')!r}"
+        )
+    expected = [f"pixel{i}".encode() for i in range(pixels)]
+    wrong = [pair for pair in zip(names[labelled:], expected, strict=True) if pair[0] != pair[1]]
+    if wrong:
+        found, place = (name.decode(errors="replace") for name in wrong[0])
+        raise DataError(
+            f"{where}: the pixels must be in their order, but where the first line should name {place} it names "
+            f"{found!r}: sort the columns"
         )
     if not body.strip():
         raise DataError(f"{where}: there is no image below the first line")
