@@ -34,6 +34,12 @@ def test_numbers_are_readable_on_their_cell():
     assert colors == {(0, 0): "white", (0, 1): "black", (1, 1): "white"}
 
 
+def test_classes_may_be_of_two_integer_dtypes():
+    figure = confusion_matrix(np.array([0, 1, 1], np.uint64), np.array([0, 0, 1], np.int64))
+    counts = {(int(t.get_position()[1]), int(t.get_position()[0])): t.get_text() for t in figure.axes[0].texts}
+    assert counts == {(0, 0): "1", (0, 1): "1", (1, 1): "1"}
+
+
 @pytest.mark.parametrize(
     ("predicted", "actual", "names", "complaint"),
     [

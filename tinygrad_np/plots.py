@@ -185,14 +185,17 @@ def confusion_matrix(
             f"confusion_matrix: predicted and actual must be of one shape (n,), n at least 1; "
             f"got {predicted.shape} and {actual.shape}"
         )
-    both = np.concatenate([predicted, actual])
-    if both.dtype.kind not in "iu" or both.min() < 0:
-        raise ValueError(f"confusion_matrix: classes must be integers from 0; got {both.dtype} from {both.min()}")
-    names = list(map(str, range(int(both.max()) + 1))) if names is None else list(names)
-    if both.max() >= len(names):
-        raise ValueError(f"confusion_matrix: class {both.max()} has no name; there are {len(names)} names")
+    for classes in (predicted, actual):  # each on its own: together, int64 and uint64 are float64
+        if classes.dtype.kind not in "iu" or classes.min() < 0:
+            raise ValueError(
+                f"confusion_matrix: classes must be integers from 0; got {classes.dtype} from {classes.min()}"
+            )
+    largest = max(int(predicted.max()), int(actual.max()))
+    names = list(map(str, range(largest + 1))) if names is None else list(names)
+    if largest >= len(names):
+        raise ValueError(f"confusion_matrix: class {largest} has no name; there are {len(names)} names")
     counts = np.zeros((len(names), len(names)), int)
-    np.add.at(counts, (actual, predicted), 1)
+    np.add.at(counts, (actual.astype(np.intp), predicted.astype(np.intp)), 1)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
     figure = _figure(width=0.62 * len(names) + 2.4, height=0.55 * len(names) + 1.8)
