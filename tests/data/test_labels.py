@@ -31,7 +31,10 @@ def test_the_number_of_classes_is_what_is_needed_unless_it_is_said():
     ("labels", "classes", "error", "complaint"),
     [
         ([0, 10, 11], 10, ValueError, "from 0 to 9, but 2 of 3 are not, the first of them 10"),
-        ([0, -1], None, ValueError, "the first of them -1"),
+        ([0, -1], None, ValueError, "labels must be zero or above, but 1 of 2 are not, the first of them -1"),
+        ([-1], None, ValueError, "labels must be zero or above, but 1 of 1 are not, the first of them -1"),
+        ([0], 0, ValueError, "one_hot: classes must be at least 1, not 0"),
+        ([0], 2.5, TypeError, r"one_hot: classes must be an integer, not 2\.5"),
         ([0.0, 1.0], None, TypeError, r"must be integers, not float64: write labels.astype\(int\)"),
         ([True], None, TypeError, "must be integers, not bool"),
         ([], None, ValueError, "there are no labels to count the classes of"),
@@ -73,7 +76,7 @@ def test_a_share_is_taken_as_it_is_written(rows, share, count):
     assert len(train_test_split(np.arange(rows), test_size=share)[1]) == count
 
 
-@pytest.mark.parametrize("test_size", ["half", None, math.nan, [0.5]])
+@pytest.mark.parametrize("test_size", ["half", "1/0", None, math.nan, [0.5]])
 def test_what_is_no_size_is_an_error(test_size):
     with pytest.raises(TypeError, match="train_test_split: test_size must be a share or a number of rows, not "):
         train_test_split(np.arange(3), test_size=test_size)

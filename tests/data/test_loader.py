@@ -208,5 +208,7 @@ def by_hand(image, down, right):
 def test_only_images_can_be_shifted_and_by_no_less_than_nothing():
     with pytest.raises(ValueError, match=r"needs images, .* got \(2, 64\)"):
         RandomShift(1)(np.ones((2, 64)), np.random.default_rng(0))
-    with pytest.raises(ValueError, match="pixels must be zero or above; got -1"):
+    with pytest.raises(ValueError, match="RandomShift: pixels must be at least 0, not -1"):
         RandomShift(-1)
+    with pytest.raises(TypeError, match=r"RandomShift: pixels must be an integer, not 1\.5"):
+        RandomShift(1.5)

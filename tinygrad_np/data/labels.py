@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from tinygrad_np.arguments import checked_integer
 from tinygrad_np.data.batches import checked_columns, checked_seed
 
 __all__ = ["one_hot", "train_test_split"]
@@ -34,9 +35,9 @@ def one_hot(labels: ArrayLike, classes: int | None = None, dtype: DTypeLike = np
     Raises
     ------
     ValueError
-        If a label is not from 0 to classes - 1, or there are no labels to count the classes of.
+        If a label is not from 0 to classes - 1, if there are no classes, or no labels to count them from.
     TypeError
-        If the labels are not integers.
+        If the labels, or `classes`, are not integers.
 
     Examples
     --------
@@ -51,11 +52,14 @@ def one_hot(labels: ArrayLike, classes: int | None = None, dtype: DTypeLike = np
     if classes is None:
         if not numbers.size:
             raise ValueError("one_hot: there are no labels to count the classes of; say how many with classes=")
-        classes = int(numbers.max()) + 1
+        allowed, classes = "zero or above", max(int(numbers.max()) + 1, 1)
+    else:
+        classes = checked_integer("one_hot", "classes", classes)
+        allowed = f"from 0 to {classes - 1}"
     wrong = numbers[(numbers < 0) | (numbers >= classes)]
     if wrong.size:
         raise ValueError(
-            f"one_hot: labels must be from 0 to {classes - 1}, but {wrong.size} of {numbers.size} are not, "
+            f"one_hot: labels must be {allowed}, but {wrong.size} of {numbers.size} are not, "
             f"the first of them {wrong.flat[0]}"
         )
     result = np.zeros((*numbers.shape, classes), dtype)
@@ -112,5 +116,5 @@ def _share(rows: int, size: float | int) -> int:
     try:
         # As it is written: 0.07 of 100 is 7, though the nearest float is a little more than 0.07.
         return math.ceil(rows * Fraction(str(size)))
-    except ValueError:
+    except (ValueError, ZeroDivisionError):
         raise TypeError(f"train_test_split: test_size must be a share or a number of rows, not {size!r}") from None

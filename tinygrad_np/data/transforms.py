@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tinygrad_np.arguments import checked_integer
+
 __all__ = ["Normalize", "RandomShift"]
 
 
@@ -74,6 +76,8 @@ class RandomShift:
     ------
     ValueError
         If `pixels` is below zero, or the rows are not images of shape (height, width) or (height, width, channels).
+    TypeError
+        If `pixels` is no integer.
 
     Examples
     --------
@@ -87,9 +91,7 @@ class RandomShift:
     """
 
     def __init__(self, pixels: int = 1) -> None:
-        if pixels < 0:
-            raise ValueError(f"RandomShift: pixels must be zero or above; got {pixels}")
-        self.pixels = pixels
+        self.pixels = checked_integer("RandomShift", "pixels", pixels, least=0)
 
     def __call__(self, rows: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
         if rows.ndim not in (3, 4):
