@@ -622,6 +622,21 @@ def test_a_gradient_by_hand_of_a_wrong_shape_or_dtype(gradient, message):
         check_gradient(lambda x: np.sum(x * x), gradient, np.ones(3, np.float32))
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, np.complex64])
+@pytest.mark.parametrize(
+    "number", [float, np.float32, np.float64, np.array], ids=["float", "float32", "float64", "own"]
+)
+def test_a_function_by_hand_may_return_a_number_of_any_kind(dtype, number):
+    x = np.linspace(0.3, 1, 3).astype(dtype)
+
+    def function(x):
+        return number(np.sum(np.real(x) ** 2 + np.imag(x) ** 2))
+
+    report = check_gradient(function, lambda x: 2 * x, x)
+    if not report.notes:  # too few digits to check anything
+        assert check_gradient(function, lambda x: 2 * x + x.dtype.type(0.02), x, raise_on_failure=False).mistakes
+
+
 def test_a_function_that_changes_its_input_by_hand():
     def careless(x):
         x += 1

@@ -166,7 +166,14 @@ class PlainProblem(Problem):
                 raise GradientError(f"the gradient of {name} has shape {slope.shape}, and {name} has {x.shape}")
             if slope.dtype != x.dtype and callable(self.gradient):
                 raise GradientError(f"the gradient of {name} has dtype {slope.dtype}, and {name} has {x.dtype}")
-        return outputs, lambda cotangents: [slope * cotangents[0] for slope in slopes]
+        # The number may have more digits than the input, as a Python float has; its gradient has the input's.
+        kinds = [np.result_type(slope, x) for slope, x in zip(slopes, arrays, strict=True)]
+
+        def pull(cotangents: Sequence[Array]) -> list[Array]:
+            scaled = (slope * cotangents[0] for slope in slopes)
+            return [np.asarray(s, kind) for s, kind in zip(scaled, kinds, strict=True)]
+
+        return outputs, pull
 
     def call_text(self, *, output: int | None = None) -> str:
         return f"{self.function}(x)"
