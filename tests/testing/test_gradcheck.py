@@ -145,6 +145,87 @@ def test_a_gradient_that_forgets_its_cotangent_at_second_order(rng):
     assert not report_on(tg.defvjp(lambda x: 2 * x, doubled), rng.normal(size=3), order=2)
 
 
+# ---------------------------------------------------------------------------------------------------------- linearity
+
+COTANGENTS = {
+    "forgotten": lambda g: 1.0 + 0 * g,
+    "sign": np.sign,
+    "square": lambda g: g * g,
+    "signed square": lambda g: g * np.abs(g),
+    "shifted": lambda g: g + 0.5,
+    "hardly shifted": lambda g: g + 1e-3,
+    "clipped": lambda g: np.clip(g, -0.3, 0.3),
+    "normalised": lambda g: g / np.sqrt(np.sum(g * g)),
+    "squashed": np.tanh,
+    "absolute": np.abs,
+    "positive part": lambda g: np.maximum(g, 0),
+    "relative cube": lambda g: g**3 / (np.sum(g * g) + (np.sum(g * g) == 0)),
+}
+"""What rules make of their cotangent that should leave it as it is."""
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (4, 3), (1000,)], ids=str)
+@pytest.mark.parametrize("reduction", ["not reduced", "sum", "squares", "mean"])
+@pytest.mark.parametrize("change", COTANGENTS)
+def test_rules_are_linear_in_the_cotangent(rng, change, reduction, shape, dtype):
+    def nonlinear(g, _y, x):
+        return COTANGENTS[change](g) * np.cos(x)
+
+    if change == "relative cube" and (shape in ((), (1,)) or reduction != "not reduced"):
+        pytest.skip("of multiples of one cotangent this is linear")
+    wrong = tg.defvjp(lambda x: np.sin(x), nonlinear)
+    report = report_on(lambda x: REDUCTIONS[reduction](wrong(x)), rng.normal(size=shape).astype(dtype))
+    assert report.nonlinear
+    assert "the gradient of f by x is not linear in the cotangent: at x" in str(report)
+    assert report.blame.rule.startswith("nonlinear (test_gradcheck.py:")
+    assert (report.blame.argument, report.blame.order) == (0, 1)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_a_loss_whose_rule_forgets_its_cotangent(rng, order):
+    mse = tg.defvjp(lambda p: np.mean(p**2), lambda _g, _y, p: 2 * p / p.size)
+    report = report_on(lambda x: 5 * mse(x), rng.normal(size=3), order=order)
+    assert (report.nonlinear, report.order) == (True, 1)
+
+
+def test_one_cotangent_of_1000_that_is_not_linear_beside_outputs_that_are_1e12_times_as_large(rng):
+    def nonlinear(g, _y, x):
+        return np.where(np.arange(1000) == 777, g * np.abs(g), g) * 1e-6 * np.cos(x)
+
+    small = tg.defvjp(lambda x: 1e-6 * np.sin(x), nonlinear)
+    report = report_on(lambda x: np.stack([1e6 * np.cos(x), small(x)]), rng.normal(size=1000))
+    assert report.nonlinear
+    assert "at x[777]" in report.problems[0]
+
+
+def test_a_second_derivative_that_is_not_linear(rng):
+    def outer(g, _y, x):
+        return derivative(x) * g
+
+    derivative = tg.defvjp(lambda x: 3 * x * x, lambda g, _y, x: 6 * x * np.sign(g))
+    cube = tg.defvjp(lambda x: x * x * x, outer)
+    assert report_on(cube, rng.normal(size=3))
+    report = report_on(cube, rng.normal(size=3), order=2)
+    assert (report.nonlinear, report.order) == (True, 2)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+@pytest.mark.parametrize("size", [1e-12, 1.0, 1e3])
+def test_rounding_of_what_is_linear_is_no_mistake(rng, dtype, size):
+    a = rng.normal(size=(200, 30))
+    a[:, ::2] += 30 * a[:, 1::2]
+    size = min(size, 10) if dtype is np.float16 else size
+    for function in (
+        lambda x: size * (a.astype(x.dtype) @ x),  # much cancels, and none of it is an input
+        lambda x: np.sum(size * (a.astype(x.dtype) @ x)),
+        lambda x: size * np.cumsum(x - np.mean(x)),
+        lambda x: size * np.sin(x.astype(np.float32)).astype(x.dtype),
+        lambda x: size * (np.sin(x.astype(np.float32)).astype(x.dtype) + np.cos(x)),
+    ):
+        assert not report_on(function, rng.normal(size=30).astype(dtype)).nonlinear
+
+
 # ------------------------------------------------------------------------------------------------------- false alarms
 
 

@@ -78,6 +78,15 @@ def of_result(change: Callable[[Any], Any]) -> Callable[[Rule], Rule]:
     return lambda rule: lambda *args, **static: change(rule(*args, **static))
 
 
+def of_cotangent(change: Callable[[Any], Any]) -> Callable[[Rule], Rule]:
+    """A mutation of what the rule is given."""
+
+    def changed(g: Any) -> Any:
+        return tuple(map(changed, g)) if isinstance(g, tuple) else None if g is None else change(g)
+
+    return lambda rule: lambda g, *args, **static: rule(changed(g), *args, **static)
+
+
 def dropped_term(rule: Rule) -> Rule:
     """One element of each output does not count."""
 
@@ -122,6 +131,10 @@ OF_THE_TABLE: dict[str, Callable[[Rule], Rule]] = {
     "wrong when broadcast": wrong_when_broadcast,
     "one element": of_result(one_element),
     "one sign": of_result(one_sign),
+    "forgotten cotangent": of_cotangent(np.ones_like),
+    "squared cotangent": of_cotangent(lambda g: g * np.abs(g)),
+    "shifted cotangent": of_cotangent(lambda g: g + 1e-3),
+    "clipped cotangent": of_cotangent(lambda g: np.clip(g, -0.3, 0.3)),
     "second order": of_result(second_order),
     "second order lost": of_result(second_order_lost),
 }

@@ -113,8 +113,9 @@ def gradcheck(
             at = _check_values(level, report, options)
         if not report.passed:
             break
-    if report.mistakes:
+    if report.mistakes or report.nonlinear:
         report.investigation = lambda: _investigated(problem, level, at, report.order)
+    if report.mistakes:
         report.snippet = _snippet(problem, report, "gradcheck")
     if raise_on_failure:
         report.raise_on_failure()
@@ -337,6 +338,7 @@ def _check_values(problem: Problem, report: Report, options: _Options) -> list[A
     report.mistakes += search.mistakes
     report.notes += search.notes
     report.problems += search.problems
+    report.nonlinear = bool(search.nonlinear)
     if options.kinks != "move":
         report.kinks += search.kinks.values()
     if options.kinks == "fail":

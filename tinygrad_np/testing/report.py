@@ -144,7 +144,7 @@ class Report:
         The order of the derivatives that the findings are about, or the highest that was checked.
     problems : list of str
         What is wrong as a whole: an input changed in place, a function that is not deterministic, a wrong shape, an
-        input around which the function has no derivative to compare with, ...
+        input around which the function has no derivative to compare with, a rule that is not linear in its cotangent
     mistakes : list of Mistake
         The wrong derivatives with the largest errors, worst first.
     kinks : list of Kink
@@ -157,6 +157,8 @@ class Report:
         What it may be instead, if there is none.
     snippet : str
         A few lines that show the worst mistake.
+    nonlinear : bool
+        Whether a problem is that the gradient is not linear in the cotangent.
     """
 
     function: str
@@ -166,11 +168,12 @@ class Report:
     kinks: list[Kink] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     snippet: str = ""
+    nonlinear: bool = False
     investigation: Callable[[], Blame | None] | None = field(default=None, repr=False, compare=False)
 
     @functools.cached_property
     def blame(self) -> Blame | None:
-        return self.investigation() if self.investigation and self.mistakes else None
+        return self.investigation() if self.investigation else None
 
     @property
     def advice(self) -> str:

@@ -18,6 +18,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from tinygrad_np.testing.linearity import Nonlinearity, nonlinearities
 from tinygrad_np.testing.numerical import Slope, differentiate
 from tinygrad_np.testing.problem import Problem, Pull, random_like
 from tinygrad_np.testing.projections import (
@@ -82,6 +83,7 @@ class Search:
     kinks: dict[tuple[int, int], Kink] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    nonlinear: dict[int, Nonlinearity] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.values, self.pull = self.problem.pullback([x.copy() for x in self.arrays])
@@ -104,6 +106,13 @@ class Search:
         if not self.origin.size or not any(x.size for x in self.arrays):
             return
         self._weigh()
+        if self.nonlinear:
+            for j, what in self.nonlinear.items():
+                self.problems.append(
+                    f"the gradient of {self.problem.function} by {self.problem.names[j]} is not linear in the "
+                    f"cotangent: at {self._input_name(j, what.element)}, {what}"
+                )
+            return
         for j, elements in progress(self._groups()):
             if len(self.mistakes) < self.most:
                 self._check(j, elements)
@@ -115,6 +124,8 @@ class Search:
         if not self.origin.size or not any(x.size for x in self.arrays):
             return None
         self._weigh()
+        if self.nonlinear:
+            return min(self.nonlinear)
         for j, elements in self._groups():
             if all(self._suspicion(j, elements) > OUTRIGHT for _ in range(2)):
                 return j
@@ -140,6 +151,7 @@ class Search:
         weights = np.where(finite, 1 / np.where(size > 0, size, np.max(size) or 1.0), 0)
         self.cotangents = [weights * random_like(self.origin, self.rng) for _ in range(PROJECTIONS)]
         self.slopes = [self._pulled(g) for g in self.cotangents]
+        self.nonlinear = nonlinearities(self._pulled, self.cotangents, self.slopes, self.out_eps, self.rng)
         # What the gradient says in all, but no less than if the function grew with its inputs.
         values = np.where(finite, self.origin, 0)
         self.sizes = [
@@ -312,14 +324,14 @@ class Search:
         """How much rounding may have changed the gradient along a direction, and the function's own derivative.
 
         The best that function and gradient can do is to be right at inputs that differ in their last digits, so the
-        gradients of some such inputs tell. Of longer cotangents, too: those are rounded otherwise.
+        gradients of some such inputs tell.
         """
 
-        def change(pull: Pull, factor: float = 1.0) -> float:
+        def change(pull: Pull) -> float:
             with np.errstate(all="ignore"):
-                return abs(float(np.sum(terms_of(pull(self._unflat(factor * g)), direction))) / factor - analytic)
+                return abs(float(np.sum(terms_of(pull(self._unflat(g)), direction))) - analytic)
 
-        return max([change(self.pull, 1.37), *map(change, self._pulls_nearby)])
+        return max(map(change, self._pulls_nearby), default=0.0)
 
     @functools.cached_property
     def _pulls_nearby(self) -> list[Pull]:
@@ -502,9 +514,7 @@ class Search:
 
         farthest = max(1.0, 1 / largest) if largest else 1.0
         complex_step = self.complex_step and complex_step
-        slope = differentiate(
-            curve, eps=self.out_eps, farthest=farthest, complex_step=complex_step, noise=self.noise
-        )
+        slope = differentiate(curve, eps=self.out_eps, farthest=farthest, complex_step=complex_step, noise=self.noise)
         if at is None and np.any(np.isnan(slope.value) & np.isfinite(self.origin)):
             for ahead, sign in ((curve, 1), (lambda t: curve(-t), -1)):
                 slope = with_one_side(slope, differentiate(ahead, eps=self.out_eps, forward=True), sign)
