@@ -413,6 +413,21 @@ def test_power_at_base_0_by_both(exponent: float) -> None:
     np.testing.assert_array_equal(second, [[2 if exponent == 2 else 0, 0], [0, 0]])
 
 
+@pytest.mark.parametrize("power", [np.power, np.float_power, lambda x, y: x**y], ids=["power", "float_power", "**"])
+def test_power_to_the_exponent_0_by_both(power: Any) -> None:
+    """By the exponent, the slope ``y * x**(y - 1)`` has the slope ``1 / x`` there."""
+    _, first, second = derivatives(power, np.array([2.0, 0.5, 1e-300, INF]), np.zeros(4))
+    np.testing.assert_array_equal(first[0], 0)
+    np.testing.assert_allclose(second[0], [[0] * 4, [0.5, 2, 1e300, 0]], rtol=1e-12)
+    np.testing.assert_allclose(second[1][0][:3], [0.5, 2, 1e300], rtol=1e-12)
+
+
+@pytest.mark.parametrize("base", [0.0, -0.0, 1e-310])
+def test_power_of_a_base_near_0_to_the_exponent_0_by_base(base: float) -> None:
+    value, first, second = derivatives(np.power, np.array([base]), np.zeros(1))
+    np.testing.assert_array_equal([value, first[0], second[0][0]], [[1], [0], [0]])
+
+
 @pytest.mark.parametrize("base", [0, 0.0, np.zeros(1)])
 def test_power_at_base_0_by_exponent(base: Any) -> None:
     assert_derivatives(lambda y: base**y, [0.5, 1, 2], [0, 0, 0], [0, 0, 0], [0, 0, 0])

@@ -61,11 +61,18 @@ def _divmod(x0: Any, x1: Any, /, **options: Any) -> Any:
 # Powers
 
 
-def _lowered(p: Any) -> Any:
-    """The exponent of the derivative; for p = 0 any finite one will do, since p itself makes the derivative 0."""
+def _lowered(x: Any, p: Any, dtype: np.dtype[Any]) -> Any:
+    """The exponent of the derivative, but 1 where p = 0 and a power of the base may be infinite.
+
+    Where p = 0, p itself makes the derivative 0. But its own derivative by p does depend on the exponent, unless p is
+    an integer, so another one stands in only for a base whose reciprocal may overflow.
+    """
     if isinstance(p, int | float | complex):
         return p - 1 if p != 0 else 1
-    return np.where(p == 0, 1, p - 1)
+    stands_in = p == 0
+    if p.dtype.kind in "fc":
+        stands_in = stands_in & (np.absolute(x) < np.finfo(dtype).smallest_normal)
+    return np.where(stands_in, 1, p - 1)
 
 
 def _log_base(x: Any, p: Any, dtype: np.dtype[Any]) -> Any:
@@ -78,7 +85,9 @@ def _log_base(x: Any, p: Any, dtype: np.dtype[Any]) -> Any:
 
 
 def _power_by_base(g: Any, _y: Any, x: Any, p: Any) -> Any:
-    return g * (p * x ** _lowered(p)).conjugate()
+    if x.dtype != _y.dtype:  # in the wider one, where no power overflows before the result does
+        x = x.astype(_y.dtype)
+    return g * (p * x ** _lowered(x, p, _y.dtype)).conjugate()
 
 
 def _power_by_exponent(g: Any, y: Any, x: Any, p: Any) -> Any:
