@@ -90,6 +90,16 @@ POLES = {
     "product with NaN": (lambda x: x * x * x, [NAN, INF], [1, -2]),
     "difference of infinities": (lambda x: np.exp(x) - np.exp(x) ** 2, [1e4], [1, -1]),
     "chain of poles": (lambda x: np.exp(3 * np.log(np.sqrt(x) * 2)) / x, [0, -1], [4, 0.25]),
+    "cbrt of infinity": (np.cbrt, [NAN, INF], [8, -8]),
+    "arctan of infinity": (np.arctan, [NAN, INF, -INF], [1, -2]),
+    "arctan2 of infinity": (lambda x: np.arctan2(1, x), [NAN, INF, -INF], [1, -2]),
+    "arcsinh of infinity": (np.arcsinh, [NAN, INF, -INF], [1, -2]),
+    "arccosh of infinity": (np.arccosh, [NAN, INF, -INF], [1.5, 3]),
+    "arctanh of infinity": (np.arctanh, [NAN, INF, -INF], [0.5, -0.25]),
+    "sinc of NaN": (np.sinc, [NAN, INF], [0.3, -2.2]),
+    "i0 of NaN": (np.i0, [NAN, INF], [0.3, -2.2]),
+    "erfc of NaN": (tg.special.erfc, [NAN, INF, -INF], [1, -2]),
+    "gelu of NaN": (functions.gelu, [NAN, INF, -INF], [1, -2]),
     "logaddexp of NaN": (lambda x: np.logaddexp(x, -x), [NAN], [1, -2]),
     "hypot of NaN": (lambda x: np.hypot(x, 2 * x), [NAN, INF], [1, -2]),
 }
@@ -221,6 +231,36 @@ def test_hypot_with_one_zero() -> None:
 def test_arctan2_of_numbers_whose_squares_are_out_of_range(size: float) -> None:
     _, first, _ = derivatives(np.arctan2, np.array(size), np.array(size))
     np.testing.assert_allclose(first, [0.5 / size, -0.5 / size], rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("function", "slope"),
+    [
+        (np.arcsinh, lambda x: 1 / x),
+        (np.arccosh, lambda x: 1 / x),
+        (np.arctan, lambda x: 1 / x / x),
+        (np.arctanh, lambda x: -1 / x / x),
+        (np.log10, lambda x: 1 / x / math.log(10)),
+    ],
+    ids=lambda f: getattr(f, "__name__", None),
+)
+def test_slope_at_numbers_whose_squares_are_out_of_range(function: Any, slope: Any, dtype: Any) -> None:
+    x = tg.tensor(np.sqrt(np.finfo(dtype).max) * dtype(1.5), requires_grad=True)
+    if function is np.log10:
+        x = tg.tensor(np.finfo(dtype).max, requires_grad=True)
+    with np.errstate(all="ignore"):  # arctanh is NaN there
+        function(x).backward()
+    np.testing.assert_allclose(x.grad, slope(x.data), rtol=0.01)
+
+
+@pytest.mark.parametrize("function", [np.arcsinh, np.arccosh, np.arctan, np.arctanh])
+def test_slope_at_complex_numbers_whose_squares_are_out_of_range(function: Any) -> None:
+    z = 3e200 + 4e200j
+    x = tg.tensor(z, requires_grad=True)
+    function(x).real.backward()
+    expected = np.conj(1 / z) if function in (np.arcsinh, np.arccosh) else 0
+    np.testing.assert_allclose(x.grad, expected, rtol=1e-12)
 
 
 def test_arctan2_at_0_has_gradient_0() -> None:

@@ -86,4 +86,8 @@ def _horner(coefficients: tuple[float, ...], x: Any) -> Any:
     return total
 
 
-defvjp(erfc, lambda g, _y, x: g * (-2 / math.sqrt(math.pi) * np.exp(-np.square(np.clip(x, -40, 40)))))
+defvjp(
+    erfc,
+    lambda g, _y, x: g * (-2 / math.sqrt(math.pi) * np.exp(-np.square(np.clip(x, -40, 40)))),
+    elementwise=True,
+)

@@ -177,3 +177,9 @@ def test_a_choice_widens_the_others_as_in_numpy(other: Any) -> None:
 def test_interpolation_between_complex_points_is_refused() -> None:
     assert_as_numpy(lambda x: np.interp(x, KNOTS, VALUES), 1j)
     assert_as_numpy(lambda x: np.interp(1.0, x, VALUES), KNOTS + 0j)
+
+
+def test_slope_of_i0_takes_no_longer_for_huge_numbers() -> None:
+    with np.errstate(over="ignore"):
+        slopes = gradient(np.i0, np.array([1e300, 2.0, -1e300]))
+    np.testing.assert_allclose(slopes, [np.inf, 1.590636854637329, -np.inf])

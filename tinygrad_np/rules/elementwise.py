@@ -97,7 +97,7 @@ def _power_by_exponent(g: Any, y: Any, x: Any, p: Any) -> Any:
 defvjp(np.power, _power_by_base, _power_by_exponent, has_pole=True)
 defvjp(np.float_power, _power_by_base, _power_by_exponent, has_pole=True)
 defvjp(np.sqrt, lambda g, y, _x: g / (2 * y).conjugate(), has_pole=True)
-defvjp(np.cbrt, lambda g, y, _x: g / (3 * y * y), has_pole=True)
+defvjp(np.cbrt, lambda g, y, _x: g / y / y / 3, has_pole=True)
 
 # Exponentials and logarithms: an exponential that overflows has an infinite derivative.
 
@@ -106,7 +106,7 @@ defvjp(np.exp2, lambda g, y, _x: g * (y * LN2).conjugate(), has_pole=True)
 defvjp(np.expm1, lambda g, _y, x: g * np.exp(x).conjugate(), has_pole=True)  # y + 1 is 0 where y is rounded to -1
 defvjp(np.log, lambda g, _y, x: g / x.conjugate(), has_pole=True)
 defvjp(np.log2, lambda g, _y, x: g / (x * LN2).conjugate(), has_pole=True)
-defvjp(np.log10, lambda g, _y, x: g / (x * LN10).conjugate(), has_pole=True)
+defvjp(np.log10, lambda g, _y, x: g / x.conjugate() / LN10, has_pole=True)
 defvjp(np.log1p, lambda g, _y, x: g / (1 + x).conjugate(), has_pole=True)
 
 
@@ -129,25 +129,47 @@ defvjp(
     lambda g, _y, x0, x1: g * _share(np.exp2, x1, x0),
 )
 
-# Trigonometric and hyperbolic functions
+# Trigonometric and hyperbolic functions. Slopes are divided by one factor after another: their product may overflow.
+
+
+def _leg(x: Any) -> Any:
+    """``sqrt(1 + x**2)``, without the square where that is possible."""
+    return np.sqrt(1 - 1j * x) * np.sqrt(1 + 1j * x) if x.dtype.kind == "c" else np.hypot(x, 1)
+
+
+def _arctan_rule(g: Any, _y: Any, x: Any) -> Any:
+    if x.dtype.kind == "c":
+        return g / (1 - 1j * x).conjugate() / (1 + 1j * x).conjugate()
+    leg = np.hypot(x, 1)
+    return g / leg / leg
+
 
 defvjp(np.sin, lambda g, _y, x: g * np.cos(x).conjugate())
 defvjp(np.cos, lambda g, _y, x: -g * np.sin(x).conjugate())
 defvjp(np.tan, lambda g, y, _x: g * (1 + y * y).conjugate(), has_pole=True)
 defvjp(np.arcsin, lambda g, _y, x: g / np.sqrt(1 - x * x).conjugate(), has_pole=True)
 defvjp(np.arccos, lambda g, _y, x: -g / np.sqrt(1 - x * x).conjugate(), has_pole=True)
-defvjp(np.arctan, lambda g, _y, x: g / (1 + x * x).conjugate(), has_pole=True)
+defvjp(np.arctan, _arctan_rule, has_pole=True)
 defvjp(np.sinh, lambda g, _y, x: g * np.cosh(x).conjugate(), has_pole=True)
 defvjp(np.cosh, lambda g, _y, x: g * np.sinh(x).conjugate(), has_pole=True)
 defvjp(np.tanh, lambda g, y, _x: g * (1 - y * y).conjugate())
-defvjp(np.arcsinh, lambda g, _y, x: g / np.sqrt(1 + x * x).conjugate(), has_pole=True)
-defvjp(np.arccosh, lambda g, _y, x: g / (np.sqrt(x - 1) * np.sqrt(x + 1)).conjugate(), has_pole=True)
-defvjp(np.arctanh, lambda g, _y, x: g / (1 - x * x).conjugate(), has_pole=True)
+defvjp(np.arcsinh, lambda g, _y, x: g / _leg(x).conjugate(), has_pole=True)
+defvjp(
+    np.arccosh,
+    lambda g, _y, x: g / np.sqrt(x - 1).conjugate() / np.sqrt(x + 1).conjugate(),
+    has_pole=True,
+)
+defvjp(np.arctanh, lambda g, _y, x: g / (1 - x).conjugate() / (1 + x).conjugate(), has_pole=True)
 for _to_degrees in (np.degrees, np.rad2deg):
     defvjp(_to_degrees, lambda g, _y, _x: g * (180 / math.pi))
 for _to_radians in (np.radians, np.deg2rad):
     defvjp(_to_radians, lambda g, _y, _x: g * (math.pi / 180))
-defvjp(np.hypot, lambda g, y, x0, _x1: g * over(x0, y), lambda g, y, _x0, x1: g * over(x1, y))
+defvjp(
+    np.hypot,
+    lambda g, y, x0, _x1: g * over(x0, y),
+    lambda g, y, _x0, x1: g * over(x1, y),
+    has_pole=True,  # of infinite numbers
+)
 
 
 def _over_square(x: Any, x0: Any, x1: Any) -> Any:

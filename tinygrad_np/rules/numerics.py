@@ -199,7 +199,7 @@ def sine_quotient(x: Any, *, order: int) -> Any:
     return np.where(is_small, series * small ** (2 * first - order), recurred)
 
 
-defvjp(sine_quotient, lambda g, _y, x, order: g * sine_quotient(x, order=order + 1).conjugate())
+defvjp(sine_quotient, lambda g, _y, x, order: g * sine_quotient(x, order=order + 1).conjugate(), elementwise=True)
 
 
 @composite(np.i0)
@@ -218,7 +218,7 @@ def bessel(x: Any, *, order: int) -> Any:
         return np.i0(x)
     even_or_odd = np.sinh if order % 2 else np.cosh
     largest = np.max(np.absolute(x), initial=0, where=np.isfinite(x))
-    points = 8 + order + math.ceil(2.5 * math.sqrt(largest))
+    points = 8 + order + math.ceil(2.5 * math.sqrt(min(largest, 720)))  # beyond, the result overflows
     total = even_or_odd(x) / 2
     for j in range(1, points):
         cosine = math.cos(j * math.pi / (2 * points))
@@ -226,7 +226,7 @@ def bessel(x: Any, *, order: int) -> Any:
     return total / points
 
 
-defvjp(bessel, lambda g, _y, x, order: g * bessel(x, order=order + 1), has_pole=True)
+defvjp(bessel, lambda g, _y, x, order: g * bessel(x, order=order + 1), has_pole=True, elementwise=True)
 
 # Functions applied along axes
 
