@@ -28,3 +28,15 @@ def test_derivatives_of_expm1_are_exact_where_it_is_rounded_to_minus_1(order: in
     for _ in range(order):
         derivative = tg.elementwise_grad(derivative)
     np.testing.assert_allclose(derivative(x), np.exp(x), rtol=rtol)
+
+
+@pytest.mark.parametrize(("x", "divisor"), [(1.0, 0.1), (-1.0, 0.1), (5.3, 2.0), (1e20, 3.0), (7.0, np.inf)])
+def test_the_slope_of_a_remainder_is_the_quotient_that_it_is_of(x: float, divisor: float) -> None:
+    """That is 9 in 1.0 = 9 * 0.1 + 0.09999999999999995, although 1.0 / 0.1 rounds to 10."""
+    for function in (np.fmod, np.remainder):
+        if divisor < np.inf:
+            quotient = (x - function(x, divisor)) / divisor
+            assert abs(quotient - round(quotient)) < 1e-9
+            assert tg.grad(function, 1)(x, divisor) == -round(quotient)
+        else:
+            assert tg.grad(function, 1)(x, divisor) == 0

@@ -49,7 +49,8 @@ defvjp(
     lambda g, _y, x0, x1: -g * np.floor_divide(x0, x1),
     has_pole=True,
 )
-defvjp(np.fmod, lambda g, _y, _x0, _x1: g, lambda g, _y, x0, x1: -g * np.trunc(x0 / x1), has_pole=True)
+# By how many whole divisors the remainder differs: the quotient itself may round to one more than NumPy took.
+defvjp(np.fmod, lambda g, _y, _x0, _x1: g, lambda g, y, x0, x1: -g * np.rint((x0 - y) / x1), has_pole=True)
 constant(np.floor_divide)
 
 
