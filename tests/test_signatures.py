@@ -136,7 +136,21 @@ def test_calls_of_a_function_of_ones_own() -> None:
 
 def test_calls_of_a_ufunc() -> None:
     add = signature(np.add, lambda g, _y, _x0, _x1: g, lambda g, _y, _x0, _x1: g)
-    assert add.bind((1, 2), {"dtype": np.float32, "casting": "same_kind"}) == ([1, 2], {"dtype": np.float32})
+    assert add.bind((1, 2), {"order": "C", "casting": "same_kind"}) == ([1, 2], {"order": "C"})
+
+
+@pytest.mark.parametrize("option", [{"dtype": np.float32}, {"signature": (None, None, "f")}, {"signature": "ff->f"}])
+def test_a_dtype_converts_the_arguments_of_a_ufunc(option: dict[str, Any]) -> None:
+    add = signature(np.add, lambda g, _y, _x0, _x1: g, lambda g, _y, _x0, _x1: g)
+    arrays, static = add.bind((np.ones(2, np.float16), 2), option)
+    assert (arrays[0].dtype, arrays[1], static) == (np.float32, 2, {})
+    arrays, static = add.bind(([True], np.int8(1)), option)
+    assert ([x.dtype for x in arrays], static) == ([np.float32] * 2, {})
+
+
+def test_a_dtype_that_the_ufunc_does_not_have_is_left_for_numpy_to_refuse() -> None:
+    sqrt = signature(np.sqrt, lambda g, _y, _x: g)
+    assert sqrt.bind((np.float32(2),), {"dtype": int}) == ([2], {"dtype": int})
 
 
 def test_calls_of_any_number_of_arrays() -> None:

@@ -21,6 +21,8 @@ from tinygrad_np.errors import (
 
 # Keyword arguments of an elementwise ufunc that choose how it computes, not what: no rule needs to see them.
 _UFUNC_OPTIONS = frozenset({"casting", "order", "dtype", "subok", "signature"})
+_WEAK = (int, float, complex)
+"""What does not widen the dtype of an array that it meets."""
 _UFUNC_DEFAULTS = {"out": None, "where": True, "casting": "same_kind", "order": "K", "dtype": None, "subok": True}
 
 
@@ -88,6 +90,9 @@ class CallSignature:
         self.name = name
         self.arity = arity
         self.is_ufunc = isinstance(function, np.ufunc)
+        self.elementwise: Any = None
+        if isinstance(function, np.ufunc) and function.signature is None and function.nout == 1:
+            self.elementwise = function
         self.defaults: dict[str, Any] = dict(_UFUNC_DEFAULTS) if self.is_ufunc else {"out": None}
         self.names = [*(rules[0].arrays if rules else []), *(rules[0].static_order if rules else [])]
         if not self.is_ufunc:
@@ -124,7 +129,31 @@ class CallSignature:
                 raise DtypeError(f"{self.name}() takes {len(self.names)} positional arguments, not {len(args)}")
         static = {k: v for k, v in static.items() if k not in self.defaults or v is not self.defaults[k]}
         refuse_out(static.get("out"), self.name, args, kwargs)
+        if self.elementwise and ("dtype" in static or "signature" in static):
+            return self._converted(arrays, static)
         return arrays, static
+
+    def _converted(self, arrays: list[Any], static: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """A call with ``dtype=`` as one without: on arguments of the dtypes that NumPy converts them to for it.
+
+        So rules compute in those as well, and what is in range for the function is in range for its derivative.
+        """
+        arrays = [a if type(a) in _WEAK or hasattr(a, "dtype") else np.asarray(a) for a in arrays]
+        kinds = [type(a) if type(a) in _WEAK else a.dtype for a in arrays]
+        signature = static.get("signature", (*[None] * len(arrays), static.get("dtype")))
+        if isinstance(signature, str):
+            signature = tuple(map(np.dtype, signature.replace("->", "")))
+        try:
+            resolved = self.elementwise.resolve_dtypes(
+                (*kinds, None), signature=signature, casting=static.get("casting", "same_kind")
+            )
+        except (TypeError, ValueError):
+            return arrays, static  # NumPy refuses the call itself, and says why
+        arrays = [
+            a if isinstance(kind, type) or kind == dtype else a.astype(dtype)
+            for a, kind, dtype in zip(arrays, kinds, resolved, strict=False)
+        ]
+        return arrays, {name: value for name, value in static.items() if name not in ("dtype", "signature")}
 
     def for_rules(self, static: dict[str, Any]) -> dict[str, Any]:
         """The static keywords that the rules see.

@@ -8,6 +8,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from tinygrad_np.core import Tensor, defvjp
 from tinygrad_np.rules.handlers import composite
 from tinygrad_np.rules.indexing import arrayed
+from tinygrad_np.rules.reductions import as_computed
 
 _MISSING = np._NoValue  # what NumPy's signatures have where None is a value
 
@@ -50,6 +51,7 @@ def _cumprod_rule(g: Any, _y: Any, a: Any, axis: Any = None, dtype: Any = None) 
     """Each factor's gradient is the product of all before it, times what follows: zeros are exact without dividing."""
     if axis is None:
         return _cumprod_rule(g, _y, a.ravel(), axis=0).reshape(a.shape)
+    a = as_computed(a, _y.dtype)
     x, g = np.moveaxis(a.conjugate(), axis, -1), np.moveaxis(g, axis, -1)
     is_used = _sums_onwards(g != 0, -1) > 0
     x = np.where(is_used | np.isfinite(x), x, 1)  # what comes after the last product that was used does not matter

@@ -44,10 +44,25 @@ defvjp(np.nanmin, _rule_of(np.min), selects=True)
 
 
 @composite(np.nanvar)
-def _nanvar(a: Any, *args: Any, mean: Any = None, where: Any = True, **options: Any) -> Any:
+def _nanvar(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    ddof: Any = 0,
+    keepdims: Any = False,
+    *,
+    mean: Any = None,
+    where: Any = True,
+    **options: Any,
+) -> Any:
     if mean is None:
-        return variance(a, *args, where=where, **options)
-    return np.var(np.where(np.isnan(a), 0, a), *args, mean=mean, where=~np.isnan(a) & where, **options)
+        return variance(a, axis, dtype, out, ddof, keepdims, where=where, **options)
+    present = ~np.isnan(a) & where
+    options |= {"ddof": ddof} if ddof else {}
+    result = np.var(np.where(present, a, 0), axis, dtype, keepdims=keepdims, mean=mean, where=present, **options)
+    degrees = np.sum(present, axis=axis, keepdims=keepdims) - (ddof or options.get("correction", 0))
+    return np.where(degrees > 0, result, np.nan)  # where np.var would be infinite
 
 
 @composite(np.nanstd)

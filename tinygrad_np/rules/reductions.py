@@ -9,6 +9,7 @@ from tinygrad_np.backward import cut_off
 from tinygrad_np.core import defvjp, primitive
 from tinygrad_np.rules.elementwise import over
 from tinygrad_np.rules.handlers import composite, constant
+from tinygrad_np.rules.movement import as_dtype
 
 _ALL = True  # the default of where=
 
@@ -35,6 +36,14 @@ def spread(g: Any, shape: tuple[int, ...], axis: Any, where: Any = _ALL) -> Any:
 def real_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The dtype of the real and imaginary parts; of real numbers their own."""
     return np.empty(0, dtype).real.dtype
+
+
+def as_computed(a: Any, dtype: np.dtype[Any]) -> Any:
+    """The elements in the result's dtype, which NumPy converts them to before it multiplies them.
+
+    So must a rule that multiplies them, or what is in range for the result may not be for its gradient.
+    """
+    return as_dtype(a.real if a.dtype.kind == "c" and dtype.kind == "f" else a, dtype)
 
 
 def count(a: Any, axis: Any, where: Any = _ALL) -> Any:
@@ -126,6 +135,7 @@ def _prod_rule(
     initial: Any = 1,
     where: Any = _ALL,
 ) -> Any:
+    a = as_computed(a, _y.dtype)
     axes = axes_of(axis, a.ndim)
     kept = tuple(i for i in range(a.ndim) if i not in axes)
     x = a if where is _ALL else np.where(where, a, 1)
@@ -145,9 +155,19 @@ defvjp(np.prod, _prod_rule)
 variance, deviation = primitive(np.var), primitive(np.std)
 
 
-def _centred(a: Any, axis: Any, where: Any) -> Any:
+def _centred(a: Any, y: Any, axis: Any, dtype: Any, where: Any) -> Any:
+    """The distances from the mean, in the wider one of the dtypes of array and result."""
+    a = as_dtype(a, np.result_type(a.dtype, y.dtype))
     options = {} if where is _ALL else {"where": where}
-    return a - np.mean(a, axis=axis, keepdims=True, **options)
+    mean = np.mean(a, axis=axis, keepdims=True, **options)
+    # A real dtype= is that of the mean, but not of the distances.
+    return a - (mean if dtype is None or np.dtype(dtype).kind == "c" else mean.real)
+
+
+def _degrees(a: Any, axis: Any, where: Any, ddof: Any, correction: Any) -> Any:
+    """The degrees of freedom: none where there are fewer elements than are to be left out of account."""
+    degrees = count(a, axis, where) - (ddof or correction)
+    return np.maximum(degrees, 0) if where is not _ALL else max(degrees, 0)
 
 
 def _variance_rule(
@@ -161,9 +181,9 @@ def _variance_rule(
     where: Any = _ALL,
     correction: Any = 0,
 ) -> Any:
-    degrees = count(a, axis, where) - (ddof or correction)
-    g = spread(g, a.shape, axis, where)
-    return cut_off(g, g * (2 * _centred(a, axis, where) / degrees))
+    degrees = _degrees(a, axis, where, ddof, correction)
+    g = spread(g.real, a.shape, axis, where)
+    return cut_off(g, g * (2 * _centred(a, _y, axis, dtype, where) / degrees))
 
 
 def _deviation_rule(
@@ -177,9 +197,9 @@ def _deviation_rule(
     where: Any = _ALL,
     correction: Any = 0,
 ) -> Any:
-    degrees = count(a, axis, where) - (ddof or correction)
-    g = spread(g, a.shape, axis, where)
-    return cut_off(g, g * over(_centred(a, axis, where), degrees * restored(y, a.shape, axis)))
+    degrees = _degrees(a, axis, where, ddof, correction)
+    g = spread(g.real, a.shape, axis, where)
+    return cut_off(g, g * over(_centred(a, y, axis, dtype, where), degrees * restored(y.real, a.shape, axis)))
 
 
 defvjp(variance, _variance_rule)
@@ -218,7 +238,7 @@ def _variance_around(
     away = a - mean
     squares = np.real(away * away.conjugate()) if a.dtype.kind == "c" else away * away
     total = np.sum(squares, axis=axis, dtype=dtype, keepdims=keepdims, where=where)
-    degrees = count(a, axis, where) - (ddof or correction)
+    degrees = _degrees(a, axis, where, ddof, correction)
     return total / (degrees if where is _ALL else degrees.reshape(total.shape))
 
 
