@@ -1,5 +1,6 @@
 """Knots, ties, values outside, and what the parts that are not chosen may hold."""
 
+import itertools
 import math
 from typing import Any
 
@@ -22,6 +23,26 @@ def gradient(function: Any, *arrays: Any) -> Any:
 
 
 # Interpolation
+
+INF, NAN = math.inf, math.nan
+
+
+@pytest.mark.parametrize("options", [{}, {"left": 7.0, "right": 8.0}])
+@pytest.mark.parametrize(
+    "knots", [[0, 1, 2], [-INF, 0, INF], [0, 1, INF], [-INF, 1, 2], [0, 0, 1], [0, INF, INF], [1], [INF], [NAN]]
+)
+def test_interpolation_between_infinite_points_is_numpys(knots: list[float], options: dict[str, float]) -> None:
+    x = np.array([-INF, -1, 0, 0.5, 1, 1.5, 2, 3, INF, NAN])
+    for values in itertools.product([0, 1.5, INF, -INF, NAN], repeat=len(knots)):
+        found = np.interp(x, knots, tg.tensor(values, dtype=float, requires_grad=True), **options)
+        np.testing.assert_array_equal(found.data, np.interp(x, knots, values, **options))
+
+
+def test_an_infinite_value_leaves_the_slopes_elsewhere_alone() -> None:
+    x, values = np.array([0.0, 2.0, 2.5]), np.array([0.0, INF, 2.0, 4.0])
+    by_x, by_values = gradient(lambda x, values: np.interp(x, [0.0, 1.0, 2.0, 3.0], values), x, values)
+    np.testing.assert_array_equal(by_x[1:], [2, 2])
+    np.testing.assert_array_equal(by_values, [1, 0, 1.5, 0.5])
 
 
 def test_interpolation_at_a_knot_has_the_slope_on_its_right() -> None:

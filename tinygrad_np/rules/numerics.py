@@ -42,10 +42,29 @@ def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, perio
     points = plain(xp)
     lower = np.clip(np.searchsorted(points, plain(x), side="right") - 1, 0, xp.size - 1)
     upper = np.minimum(lower + 1, xp.size - 1)
-    slope = over(fp[upper] - fp[lower], xp[upper] - xp[lower])
-    y = slope * (x - xp[lower]) + fp[lower]
+    y = _on_lines(x, xp[lower], xp[upper], fp[lower], fp[upper])
+    if xp.size == 1:  # NumPy takes NaN for the point
+        y = np.where(np.isnan(x), fp[0], y)
     y = np.where(x < points[0], fp[0] if left is None else left, y)
     return np.where(x > points[-1], fp[-1] if right is None else right, y)
+
+
+@np.errstate(invalid="ignore")
+def _on_lines(x: Any, x0: Any, x1: Any, y0: Any, y1: Any) -> Any:
+    """What the lines through ``(x0, y0)`` and ``(x1, y1)`` have at x: where the points are infinite, as NumPy does.
+
+    Seen from the point on the left, then from the one on the right; on the point itself, and between points of one
+    height, it is theirs.
+    """
+    slope = over(y1 - y0, x1 - x0)
+    from_left = slope * (x - x0) + y0
+    if from_left.dtype.kind == "c":
+        return from_left
+    from_right = slope * (x - x1) + y1
+    undefined = np.isnan(from_left)
+    is_flat = np.isnan(from_right) & (y0 == y1) & ~np.isnan(x)
+    y = np.where(undefined, from_right, from_left)
+    return np.where(undefined & ((x == x0) | is_flat), y0, y)
 
 
 def _double(a: Any) -> Any:
