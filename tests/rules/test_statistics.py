@@ -97,3 +97,13 @@ def test_what_numpy_refuses_is_refused_with_the_same_kind_of_error(call: Any) ->
 def test_booleans_are_counted_as_numbers() -> None:
     with pytest.warns(RuntimeWarning, match="Converting input from bool"):
         assert_as_numpy(lambda x: np.histogram(x, 2)[0], [True, False, True])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.complex64, np.float64])
+@pytest.mark.parametrize("options", [{}, {"fweights": [1, 2, 1]}, {"aweights": [0.5, 2, 1]}, {"ddof": 0}])
+def test_a_covariance_has_numpys_dtype(options: dict[str, Any], dtype: Any) -> None:
+    x = np.array([[1.0, 4, 2], [0, -1, 5]])
+    found, expected = (np.cov(x, dtype=dtype, **options) for x in (leaf(x), x))
+    np.testing.assert_allclose(found.data, expected, rtol=1e-6, strict=True)
+    found, expected = (np.corrcoef(x, dtype=dtype) for x in (leaf(x), x))
+    np.testing.assert_allclose(found.data, expected, rtol=1e-6, strict=True)

@@ -59,9 +59,10 @@ def _cov(
     if degrees <= 0:
         warnings.warn("Degrees of freedom <= 0 for slice", RuntimeWarning, stacklevel=5)
         degrees = 0.0
-    x = x - np.average(x, axis=1, weights=w)[:, None]
+    x = as_dtype(x - np.average(x, axis=1, weights=w)[:, None], dtype)
     weighted = x if w is None else x * w
-    return np.squeeze(np.dot(x, weighted.T.conjugate()) * np.true_divide(1, degrees))
+    product = np.dot(x, weighted.T.conjugate())
+    return np.squeeze(as_dtype(product * np.true_divide(1, degrees), product.dtype))
 
 
 def _weights(name: str, weights: Any, count: int) -> Any:
