@@ -81,6 +81,8 @@ CASES: list[Case] = [
     case(np.trapezoid, A(2, 4), UNEVEN),
     case(np.trapezoid, UNEVEN, A(4)),
     case(np.trapezoid, A(2, 4), x=A(1, 4)),
+    case(np.trapezoid, A(2, 3, 4), A(3, 4)),
+    case(np.trapezoid, A(4), A(2, 4)),
     case(np.trapezoid, A(1)),
     case(np.trapezoid, A(0, 3)),
     # Slopes

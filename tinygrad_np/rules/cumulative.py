@@ -130,12 +130,12 @@ def _ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
 @composite(np.trapezoid)
 def _trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     y = arrayed(y)
-    (axis,) = normalize_axis_tuple(axis, y.ndim)
+    (along,) = normalize_axis_tuple(axis, y.ndim)
     if x is not None:
         x = arrayed(x)
+        dx = np.diff(x, axis=-1 if x.ndim == 1 else axis)  # counted in x, which may have fewer axes than y, or more
         if x.ndim == 1:
-            x = x.reshape([-1 if i == axis else 1 for i in range(y.ndim)])
-        dx = np.diff(x, axis=axis)
+            dx = dx.reshape([-1 if i == along else 1 for i in range(y.ndim)])
     return np.sum(dx * (_part(y, axis, 1) + _part(y, axis, None, -1)) / 2.0, axis=axis)
 
 
