@@ -63,7 +63,7 @@ class Adam(Optimizer):
     """
 
     _real_only = True
-    _transient = (*Optimizer._transient, "_roots", "_lengths", "_floors", "_losses", "_decays")
+    _transient = (*Optimizer._transient, "_roots", "_lengths", "_floors")
 
     def __init__(
         self,
@@ -88,8 +88,6 @@ class Adam(Optimizer):
         self._lengths, self._floors = (
             tuple(np.zeros(len(members), self._rates[members[0]].dtype) for members in self._alike) for _ in range(2)
         )
-        self._losses = tuple(np.zeros(()) for _ in self._alike)
-        self._decays = tuple(np.zeros_like(self._rates[members[0]]) for members in self._alike)
 
     @classmethod
     def _checked(cls, options: dict[str, Any]) -> dict[str, Any]:
@@ -184,6 +182,8 @@ class AdamW(Adam):
     tensor([ 0.9, -1.8], requires_grad=True)
     """
 
+    _transient = (*Adam._transient, "_shrinkages", "_decays")
+
     def __init__(
         self,
         parameters: Parameters,
@@ -193,12 +193,14 @@ class AdamW(Adam):
         weight_decay: float = 1e-2,
     ) -> None:
         super().__init__(parameters, lr, betas, eps, weight_decay)
+        self._shrinkages = tuple(np.zeros(()) for _ in self._alike)
+        self._decays = tuple(np.zeros_like(self._rates[members[0]]) for members in self._alike)
 
     def _advance(self, kind: int, steps: NDArray[Any] | None) -> None:
         super()._advance(kind, steps)
         first = self._alike[kind][0]
-        np.multiply(self._lrs[first], self._options[first]["weight_decay"], out=self._losses[kind])
-        np.subtract(1, self._losses[kind], out=self._decays[kind], casting="same_kind")
+        np.multiply(self._lrs[first], self._options[first]["weight_decay"], out=self._shrinkages[kind])
+        np.subtract(1, self._shrinkages[kind], out=self._decays[kind], casting="same_kind")
 
     def _update(self, i: int, parameter: NDArray[Any], gradient: NDArray[Any]) -> None:
         np.multiply(parameter, self._decays[self._places[i][0]], out=parameter)
