@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tinygrad_np as tg
-from tinygrad_np.arguments import checked, checked_integer
+from tinygrad_np.arguments import checked, checked_integer, checked_pair
 
 
 @pytest.mark.parametrize("value", [0, 0.5, np.float32(0.5), np.array(0.5), True])
@@ -23,6 +23,15 @@ def test_numbers_out_of_range(value, below):
 def test_what_is_no_number():
     with pytest.raises(tg.errors.DtypeError, match=r"^Owner: name must be a number, not 'x'$"):
         checked("Owner", "name", "x")
+
+
+def test_pairs():
+    assert checked_pair("Owner", "name", [np.float32(0.5), 0]) == (0.5, 0.0)
+    with pytest.raises(tg.errors.ShapeError, match=r"^Owner: name\[1\] must be zero or above, and below 1, not 1$"):
+        checked_pair("Owner", "name", (0, 1))
+    for value in (0.5, (0.5,), (0.5, 0.5, 0.5)):
+        with pytest.raises(tg.errors.DtypeError, match=r"^Owner: name must be two numbers, not "):
+            checked_pair("Owner", "name", value)
 
 
 def test_integers():

@@ -7,7 +7,7 @@ import operator
 
 from tinygrad_np.errors import DtypeError, ShapeError
 
-__all__ = ["checked", "checked_integer"]
+__all__ = ["checked", "checked_integer", "checked_pair"]
 
 
 def checked(owner: str, name: str, value: float, below: float = math.inf) -> float:
@@ -29,6 +29,22 @@ def checked(owner: str, name: str, value: float, below: float = math.inf) -> flo
         limit = "finite" if below == math.inf else f"below {below:g}"
         raise ShapeError(f"{owner}: {name} must be zero or above, and {limit}, not {value!r}")
     return number
+
+
+def checked_pair(owner: str, name: str, value: tuple[float, float]) -> tuple[float, float]:
+    """Two numbers from 0 up to 1, or an error that names the one that is not.
+
+    Examples
+    --------
+    >>> checked_pair("Adam", "betas", (0.9, 1.5))
+    Traceback (most recent call last):
+    tinygrad_np.errors.ShapeError: Adam: betas[1] must be zero or above, and below 1, not 1.5
+    """
+    try:
+        first, second = value
+    except (TypeError, ValueError):
+        raise DtypeError(f"{owner}: {name} must be two numbers, not {value!r}") from None
+    return checked(owner, f"{name}[0]", first, below=1), checked(owner, f"{name}[1]", second, below=1)
 
 
 def checked_integer(owner: str, name: str, value: int, least: int = 1) -> int:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinygrad_np.arguments import checked
-from tinygrad_np.optim.optimizer import Optimizer, Parameters, checked_pair
+from tinygrad_np.arguments import checked, checked_pair
+from tinygrad_np.optim.optimizer import Optimizer, Parameters
 
 __all__ = ["Adam", "AdamW"]
 

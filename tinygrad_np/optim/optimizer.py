@@ -18,7 +18,7 @@ from tinygrad_np.memory import aligned, aligned_bytes
 from tinygrad_np.standins import gradient_of, live, mark_updated, set_gradient
 from tinygrad_np.state import fitting, flattened, on_tape
 
-__all__ = ["Group", "Optimizer", "Parameters", "checked_pair"]
+__all__ = ["Group", "Optimizer", "Parameters"]
 
 Parameters = Iterable[Tensor] | Iterable[Mapping[str, Any]]
 """What an optimiser takes: leaves, or groups of them such as ``{"params": leaves, "lr": 0.1}``."""
@@ -299,15 +299,6 @@ def _as_arrays(options: dict[str, Any]) -> dict[str, Any]:
 
 def _as_option(array: NDArray[Any]) -> Any:
     return tuple(array.tolist()) if array.ndim else array.item()
-
-
-def checked_pair(owner: str, name: str, value: tuple[float, float]) -> tuple[float, float]:
-    """Two numbers from 0 up to 1, or an error that names the one that is not."""
-    try:
-        first, second = value
-    except (TypeError, ValueError):
-        raise DtypeError(f"{owner}: {name} must be two numbers, not {value!r}") from None
-    return checked(owner, f"{name}[0]", first, below=1), checked(owner, f"{name}[1]", second, below=1)
 
 
 def _grouped(kind: type[Optimizer], parameters: Parameters, options: dict[str, Any]) -> tuple[Group, ...]:
