@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks import graphs, growth, memory, mlp
 from benchmarks.harness import FRAMEWORKS, Result, machine, measure
+from tinygrad_np._files import atomic_write
 
 WORKLOADS = {workload.name: workload for workload in [*mlp.WORKLOADS, *graphs.WORKLOADS]}
 EAGER = [("eager", "numpy"), ("eager-kept", "numpy-kept")]
@@ -40,12 +40,12 @@ def main() -> None:
     print(report)
     if options.json:
         content = {"machine": machine(), "results": [asdict(result) for result in results], "memory": peaks}
-        _replace(Path(options.json), json.dumps(content, indent=1))
+        _write(options.json, json.dumps(content, indent=1))
     if options.plot:
         _plot(results, frameworks, options.plot)
     if options.write:
-        head = PAGE.read_text().partition(HERE)[0]
-        _replace(PAGE, f"{head}{HERE}\n\n{report}\n")
+        head = PAGE.read_text(encoding="utf-8").partition(HERE)[0]
+        _write(PAGE, f"{head}{HERE}\n\n{report}\n")
 
 
 def _options() -> argparse.Namespace:
@@ -145,10 +145,9 @@ def _plot(results: list[Result], frameworks: list[str], path: str) -> None:
     figure.savefig(path, dpi=150)
 
 
-def _replace(path: Path, text: str) -> None:
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-        file.write(text)
-    Path(file.name).replace(path)
+def _write(path: str | Path, text: str) -> None:
+    with atomic_write(path) as file:
+        file.write(text.encode())
 
 
 if __name__ == "__main__":

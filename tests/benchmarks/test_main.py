@@ -27,7 +27,8 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(growth, "LENGTHS", (10, 100))
     monkeypatch.setattr(growth, "OPERATIONS", 100)
     page = tmp_path / "README.md"
-    page.write_text(f"# Head\n\n{command.HERE}\n\nold\n")
+    page.write_text(f"# Head: 5 µs\n\n{command.HERE}\n\nold\n", encoding="utf-8")
+    page.chmod(0o644)
     monkeypatch.setattr(command, "PAGE", page)
 
 
@@ -99,8 +100,9 @@ def test_the_page_the_plot_and_all_times_are_kept(
     times, plot = tmp_path / "times.json", tmp_path / "plot.png"
     arguments = ["O1", "growth", "--frameworks", *OWN, "--write", "--json", str(times), "--plot", str(plot)]
     printed = run(monkeypatch, capsys, *arguments)
-    page = command.PAGE.read_text()
-    assert page.startswith("# Head\n")
+    page = command.PAGE.read_text(encoding="utf-8")
+    assert page.startswith("# Head: 5 µs\n")
+    assert os.name == "nt" or command.PAGE.stat().st_mode & 0o777 == 0o644
     assert "old" not in page
     assert "| 10 operations | 100 operations |" in page
     assert printed.strip() in page
