@@ -135,8 +135,8 @@ class Torch:
     def __init__(self, problem: Problem, *, compiled: bool) -> None:
         torch = need("torch")
         torch.set_num_threads(THREADS)
-        self.problem = problem
-        self.rows = cycle([torch.from_numpy(rows) for rows in problem.batches])
+        batches = [torch.from_numpy(rows) for rows in problem.batches]
+        self.first, self.rows = batches[0], cycle(batches)
         layers: list[Any] = []
         for fan_in, fan_out in pairwise(problem.sizes):
             layers += [torch.nn.Linear(fan_in, fan_out), torch.nn.ReLU()]
@@ -155,7 +155,7 @@ class Torch:
         self.loss_of = torch.compile(loss_of) if compiled else loss_of
 
     def loss_and_gradients(self) -> tuple[float, list[np.ndarray]]:
-        loss = self.loss_of(next(self.rows))
+        loss = self.loss_of(self.first)
         self.optimiser.zero_grad()
         loss.backward()
         return loss.item(), [p.grad.numpy().T.copy() for p in self.model.parameters()]
