@@ -37,7 +37,7 @@ def main() -> None:
         grown = growth.report()
     if "memory" in options.workloads:
         print(f"memory: tanh net of {memory.LAYERS} layers", file=sys.stderr, flush=True)
-        peaks = {name: memory.peak_growth(name) for name in frameworks if name in memory.FRAMEWORKS}
+        peaks = {name: memory.peak_growth(name) for name in frameworks if name in memory.NETS}
     for name in options.workloads:
         if name not in EXTRA:
             print(f"{name}: {WORKLOADS[name].description}", file=sys.stderr, flush=True)

@@ -105,7 +105,7 @@ def _mygrad(weights: list[np.ndarray], x: np.ndarray) -> Callable[[], None]:
     return run
 
 
-FRAMEWORKS: dict[str, Callable[[list[np.ndarray], np.ndarray], Callable[[], None]]] = {
+NETS: dict[str, Callable[[list[np.ndarray], np.ndarray], Callable[[], None]]] = {
     "numpy": _numpy,
     "eager": _ours,
     "compiled": _compiled,
@@ -130,7 +130,7 @@ def _main(framework: str) -> None:
     weights = [(rng.normal(size=(WIDTH, WIDTH)) / WIDTH**0.5).astype(np.float32) for _ in range(LAYERS)]
     x = rng.normal(size=(BATCH, WIDTH)).astype(np.float32)
     np.tanh(x[:2] @ weights[0])
-    run = FRAMEWORKS[framework](weights, x)
+    run = NETS[framework](weights, x)
     before = _peak()
     run()
     print(_peak() - before)
