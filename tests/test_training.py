@@ -279,6 +279,52 @@ def test_a_schedule_of_another_optimiser_is_an_error():
         fit(model, clouds(), schedule=schedule, **one_epoch(model))
 
 
+@pytest.mark.parametrize(
+    ("options", "error", "complaint"),
+    [
+        ({"epochs": 2.5}, TypeError, r"fit: epochs must be an integer, not 2\.5"),
+        ({"epochs": "3"}, TypeError, "fit: epochs must be an integer, not '3'"),
+        ({"epochs": -1}, ValueError, "fit: epochs must be at least 0, not -1"),
+        ({"callbacks": report}, TypeError, r"callbacks must be a list .* <function report .*: write \[\.\.\.\]"),
+        ({"callbacks": [EarlyStopping]}, TypeError, "the callback <class .*EarlyStopping'> is a class: make one"),
+        ({"callbacks": [3]}, TypeError, r"fit: the callback 3 cannot be called as callback\(run\)"),
+        ({"metrics": [accuracy]}, TypeError, r"metrics must be functions by name, .*: accuracy\}, not \[<function"),
+        ({"metrics": accuracy}, TypeError, "metrics must be functions by name, .* not <function accuracy"),
+        ({"metrics": {"a": 0.5}}, TypeError, r"metrics must be functions by name, .* not 'a': 0\.5"),
+        ({"metrics": {"a": lambda p, y: None}}, TypeError, r"metrics\['a'\]\(.* must return one real number, not None"),
+        ({"metrics": {"a": lambda p, y: y}}, TypeError, r"metrics\['a'\]\(.* must return one real number, not array"),
+        ({"loss": lambda p, y: None}, TypeError, "fit: loss.* must return a tensor .* from, not None: leave out"),
+        ({"loss": lambda p, y: 0.5}, TypeError, r"must return a tensor to go backward from, not 0\.5: leave out float"),
+        ({"loss": lambda p, y: nn.cross_entropy(p.data, y)}, TypeError, r"go backward from, not array\("),
+        ({"loss": lambda p, y: p}, ValueError, r"return one number, not a tensor of shape \(32, 3\): take the mean"),
+    ],
+)
+def test_what_fit_cannot_take_is_an_error_that_says_what_to_write(options, error, complaint):
+    model = small_model()
+    with pytest.raises(error, match=complaint):
+        fit(model, clouds(), **{**one_epoch(model), **options})
+
+
+def test_what_evaluate_cannot_take_is_an_error_too():
+    model = small_model()
+    with pytest.raises(TypeError, match="evaluate: metrics must be functions by name"):
+        evaluate(model, clouds(), metrics=[accuracy])
+    with pytest.raises(TypeError, match=r"evaluate: loss\(.* must return one real number, not None"):
+        evaluate(model, clouds(), loss=lambda prediction, target: None)
+    assert evaluate(model, clouds(), loss=lambda prediction, target: 0.5) == {"loss": 0.5}
+
+
+def test_callbacks_may_come_from_a_generator():
+    seen, model = [], small_model()
+    fit(model, clouds(), callbacks=(lambda run: seen.append(run.epoch) for _ in range(2)), **one_epoch(model))
+    assert seen == [1, 1]
+
+
+def test_no_epochs_are_none():
+    model = small_model()
+    assert fit(model, clouds(), **{**one_epoch(model), "epochs": 0}) == {}
+
+
 def test_an_optimiser_of_another_model_is_an_error():
     model = small_model()
     with pytest.raises(ValueError, match=r"none of the optimiser's parameters is the model's.*SGD\(model\.parameters"):

@@ -17,7 +17,7 @@ import itertools
 import math
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -26,13 +26,15 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from tinygrad_np._extras import need
 from tinygrad_np._files import checked_target
-from tinygrad_np.core import no_grad
+from tinygrad_np.arguments import checked_integer
+from tinygrad_np.core import Tensor, no_grad
 from tinygrad_np.data.batches import Loader
 from tinygrad_np.nn.module import Module
 from tinygrad_np.optim import Optimizer, ReduceOnPlateau, Schedule
 from tinygrad_np.plots import training_curves
 from tinygrad_np.random import generator
 from tinygrad_np.rules.handlers import plain
+from tinygrad_np.rules.indexing import arrayed
 from tinygrad_np.saving import CheckpointError, load_checkpoint, save_checkpoint
 from tinygrad_np.state import kept
 
@@ -224,8 +226,8 @@ def fit(
         included, is as it was before that batch; or as the epoch has left it, if the loss is that of the validation,
         while a checkpoint is of the epoch before.
     ValueError
-        If a metric is called "loss", none of the optimiser's parameters is the model's, or the schedule is of another
-        optimiser.
+        If a metric is called "loss", the epochs are below zero, the loss is several numbers, none of the optimiser's
+        parameters is the model's, or the schedule is of another optimiser.
     TypeError
         If the data are neither a loader nor inputs and targets, or something else is not what it is to be; says which.
     FileNotFoundError
@@ -248,8 +250,10 @@ def fit(
     """
     loader = _as_loader("fit", "data", data, batch_size=batch_size, shuffle=True)
     held_out = None if validation is None else _as_loader("fit", "validation", validation, _EVALUATED_AT_ONCE)
-    metrics = _besides_the_loss("fit", metrics or {})
+    metrics = _besides_the_loss("fit", _checked_metrics("fit", metrics))
+    epochs = checked_integer("fit", "epochs", epochs, least=0)
     _check_optimiser(model, optimiser, schedule)
+    callbacks = _checked_callbacks(callbacks)
     run = Run(model, optimiser, loader, epochs)
     parts: dict[str, Any] = {"model": model, "optimiser": optimiser, "loader": loader, "random": generator()}
     parts |= {"validation": held_out} if held_out is not None else {}
@@ -329,7 +333,7 @@ def _epoch(run: Run, loss: Loss, metrics: Metrics, schedule: Any, progress: bool
         for number, (x, y) in enumerate(run.loader, start=1):
             put_back = kept(untrained)
             prediction = run.model(x)
-            value = loss(prediction, y)
+            value = _checked_loss(loss(prediction, y))
             if not math.isfinite(value.item()):
                 put_back()
                 raise TrainingError(_blamed(f"{title}, batch {number}", value.item(), x, y))
@@ -377,7 +381,7 @@ def evaluate(
     ValueError
         If there is a loss, and a metric is called so too.
     TypeError
-        If the data are neither a loader nor inputs and targets.
+        If the data are neither a loader nor inputs and targets, or the loss or a metric is no number.
 
     Examples
     --------
@@ -387,12 +391,13 @@ def evaluate(
     {'accuracy': 0.5}
     """
     loader = _as_loader("evaluate", "data", data, batch_size)
-    metrics = metrics or {}
+    metrics = _checked_metrics("evaluate", metrics)
     means = _Means(metrics if loss is None else _besides_the_loss("evaluate", metrics))
     with no_grad(), _evaluating(model):
         for x, y in loader:
             prediction = model(x)
-            means.add(None if loss is None else float(plain(loss(prediction, y))), plain(prediction), y)
+            value = None if loss is None else _number("evaluate: loss(prediction, target)", loss(prediction, y))
+            means.add(value, plain(prediction), y)
     return means.values()
 
 
@@ -421,6 +426,48 @@ def _besides_the_loss(caller: str, metrics: Metrics) -> Metrics:
     return metrics
 
 
+def _checked_metrics(caller: str, metrics: Any) -> Metrics:
+    wanted = f"{caller}: metrics must be functions by name, as {{'accuracy': accuracy}}, not"
+    if metrics is not None and not isinstance(metrics, Mapping):
+        raise TypeError(f"{wanted} {metrics!r}")
+    for name, metric in (metrics or {}).items():
+        if not isinstance(name, str) or not callable(metric):
+            raise TypeError(f"{wanted} {name!r}: {metric!r}")
+    return metrics or {}
+
+
+def _checked_callbacks(callbacks: Any) -> list[Callable[[Run], Any]]:
+    if not isinstance(callbacks, Iterable):
+        raise TypeError(f"fit: callbacks must be a list of them, not {callbacks!r}: write [...] around it")
+    found = list(callbacks)
+    for callback in found:
+        if isinstance(callback, type) or not callable(callback):
+            why = "is a class: make one, with ()" if isinstance(callback, type) else "cannot be called as callback(run)"
+            raise TypeError(f"fit: the callback {callback!r} {why}")
+    return found
+
+
+def _checked_loss(value: Any) -> Tensor:
+    """What to go backward from: one number, with a graph behind it."""
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f"fit: loss(prediction, target) must return a tensor to go backward from, not {value!r:.60}: leave out "
+            "float(), .item(), .data and the like"
+        )
+    if value.size != 1:
+        raise ValueError(
+            f"fit: loss(prediction, target) must return one number, not a tensor of shape {value.shape}: take the mean"
+        )
+    return value
+
+
+def _number(what: str, value: Any) -> float:
+    array = arrayed(plain(value))
+    if array.size != 1 or array.dtype.kind not in "biuf":
+        raise TypeError(f"{what} must return one real number, not {value!r:.60}")
+    return float(array.item())
+
+
 class _Means:
     """Running means over rows, of a loss and of metrics."""
 
@@ -434,7 +481,8 @@ class _Means:
         if loss is not None:
             self.totals["loss"] += loss * len(target)
         for name, metric in self.metrics.items():
-            self.totals[name] += float(metric(prediction, target)) * len(target)
+            value = _number(f"metrics[{name!r}](prediction, target)", metric(prediction, target))
+            self.totals[name] += value * len(target)
 
     def values(self) -> dict[str, float]:
         return {name: total / self.rows for name, total in self.totals.items()}
