@@ -132,7 +132,7 @@ def look_for(framework: str) -> None:
 
 
 def _unavailable(package: str) -> UnavailableError:
-    return UnavailableError(f'needs {package}: pip install "tinygrad_np[bench]"')
+    return UnavailableError(f'needs {package}: pip install -e ".[bench]"')
 
 
 class Here:

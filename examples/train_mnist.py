@@ -23,7 +23,7 @@ from tinygrad_np.saving import save
 try:
     from tqdm import tqdm
 except ImportError:
-    sys.exit('This example needs tqdm: pip install "tinygrad_np[examples]"')
+    sys.exit('This example needs tqdm: pip install -e ".[examples]"')
 
 DESCRIPTION = """\
 Train a multilayer perceptron to read handwritten digits.

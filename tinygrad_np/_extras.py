@@ -36,7 +36,8 @@ def need(module: str, purpose: str, extra: str = "examples") -> Any:
     '[1]'
     >>> need("no_such_package", "Drawing a figure")
     Traceback (most recent call last):
-    ImportError: Drawing a figure needs no_such_package: pip install "tinygrad_np[examples]"
+    ImportError: Drawing a figure needs no_such_package: pip install "tinygrad_np[examples]", or in a clone \
+pip install -e ".[examples]"
     """
     package = module.partition(".")[0]
     try:
@@ -46,4 +47,7 @@ def need(module: str, purpose: str, extra: str = "examples") -> Any:
         if (error.name or "").partition(".")[0] != package:
             raise
         distribution = {"sklearn": "scikit-learn"}.get(package, package)
-        raise ImportError(f'{purpose} needs {distribution}: pip install "tinygrad_np[{extra}]"') from error
+        raise ImportError(
+            f'{purpose} needs {distribution}: pip install "tinygrad_np[{extra}]", or in a clone '
+            f'pip install -e ".[{extra}]"'
+        ) from error

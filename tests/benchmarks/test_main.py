@@ -91,7 +91,7 @@ def test_a_missing_framework_is_a_dash_with_the_reason(
     monkeypatch.setitem(harness.FRAMEWORKS, "mygrad", "no_such_package")
     printed = run(monkeypatch, capsys, "M4", "--frameworks", "numpy", "mygrad")
     assert "| - |" in printed
-    assert 'A dash: needs no_such_package: pip install "tinygrad_np[bench]".' in printed
+    assert 'A dash: needs no_such_package: pip install -e ".[bench]".' in printed
 
 
 def test_the_page_the_plot_and_all_times_are_kept(

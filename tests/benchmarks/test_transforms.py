@@ -41,5 +41,5 @@ def test_without_autograd_there_is_a_dash(
     printed = report(monkeypatch, capsys)
     assert printed.count(" - |") == 2
     assert "Hessian: - times as fast" in printed
-    assert 'A dash: needs autograd: pip install "tinygrad_np[bench]"' in printed
+    assert 'A dash: needs autograd: pip install -e ".[bench]"' in printed
     assert "Jacobian: -" not in printed

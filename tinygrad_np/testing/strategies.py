@@ -6,7 +6,7 @@
     def test_my_product(x, w):
         return my_product(x, w)
 
-Needs hypothesis, which ``pip install "tinygrad_np[testing]"`` brings. All numbers lie on a grid, so that what fails
+Needs hypothesis, which the extra ``testing`` brings. All numbers lie on a grid, so that what fails
 shrinks to the smallest array of the simplest numbers; and away from 0, where many functions have a kink.
 """
 
