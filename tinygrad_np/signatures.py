@@ -196,6 +196,18 @@ def given_out(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[st
     return kwargs.get("out", args[position] if position is not None and len(args) > position else None)
 
 
+def without_out(
+    function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
+) -> tuple[Sequence[Any], dict[str, Any]]:
+    """The arguments of a call without its ``out=None``, which asks for nothing."""
+    kwargs = {name: value for name, value in kwargs.items() if name != "out"}
+    position = _position_of_out(function)
+    if position is None or len(args) <= position:
+        return args, kwargs
+    names = list(inspect.signature(function).parameters)[position + 1 :]
+    return args[:position], dict(zip(names, args[position + 1 :], strict=False)) | kwargs
+
+
 @functools.cache
 def _position_of_out(function: Callable[..., Any]) -> int | None:
     try:

@@ -137,6 +137,9 @@ CASES = [
     case(np.clip, distinct(6), min=-0.31, max=0.31),
     case(np.clip, distinct(6), max=0.11),
     case(np.clip, distinct(6)),
+    case(np.clip, distinct(6), -0.31, 0.31, None),
+    case(np.clip, distinct(6), min=-0.31, max=0.31, out=None, where=True, casting="no"),
+    case(np.clip, distinct(6), -0.31, distinct(6), dtype=np.float64, exempt={"float32": WIDE}),
     case(np.clip, distinct(0), 0, 1),
     case(elementwise.clipped, distinct(2, 3), distinct(3), distinct(2, 1)),
     # Floating-point parts

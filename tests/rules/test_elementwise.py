@@ -7,7 +7,7 @@ import pytest
 from kit import assert_as_numpy
 
 import tinygrad_np as tg
-from tinygrad_np.errors import DtypeError
+from tinygrad_np.errors import DtypeError, UnsupportedArgumentError
 
 
 @pytest.mark.parametrize("dtype", [bool, np.int8, np.float32])
@@ -40,3 +40,22 @@ def test_the_slope_of_a_remainder_is_the_quotient_that_it_is_of(x: float, diviso
             assert tg.grad(function, 1)(x, divisor) == -round(quotient)
         else:
             assert tg.grad(function, 1)(x, divisor) == 0
+
+
+@pytest.mark.parametrize("x", [np.array([-2.0, 0.5, 2.0]), np.array([-3, 0, 3])])
+@pytest.mark.parametrize("options", [{"dtype": np.float32}, {"dtype": int, "casting": "unsafe"}, {"order": "C"}])
+def test_clip_converts_as_numpy_does(x: np.ndarray, options: dict[str, Any]) -> None:
+    assert_as_numpy(lambda x: np.clip(x, np.float32(-1), 1, **options), x)
+
+
+@pytest.mark.parametrize("options", [{"dtype": int}, {"dtype": np.float32, "casting": "safe"}, {"casting": "no"}])
+def test_clip_refuses_the_conversions_that_numpy_refuses(options: dict[str, Any]) -> None:
+    x = np.array([1.0, 2.0], np.longdouble)
+    for argument in (x, tg.tensor(x, requires_grad=True)):
+        with pytest.raises(TypeError, match="Cannot cast ufunc 'clip' input"):
+            np.clip(argument, np.float32(-1), 1, **options)
+
+
+def test_clip_where_is_refused() -> None:
+    with pytest.raises(UnsupportedArgumentError, match=r"write np\.where\(mask, np\.clip"):
+        np.clip(tg.tensor([1.0, 2.0]), 0, 1, where=np.array([True, False]))

@@ -54,6 +54,37 @@ def test_a_composite_is_recorded_as_what_it_is_spelled_in() -> None:
     assert spelling(np.array([3.0, 4.0])) == 5
 
 
+NO_OUT = {
+    "concatenate": lambda x: np.concatenate([x, x], out=None),
+    "concatenate by position": lambda x: np.concatenate([x, x], 1, None),
+    "stack": lambda x: np.stack([x, x], 0, None),
+    "nancumsum": lambda x: np.nancumsum(x, out=None),
+    "nancumprod by position": lambda x: np.nancumprod(x, 0, None, None),
+    "fftn": lambda x: np.fft.fftn(x, out=None),
+    "irfft2 by position": lambda x: np.fft.irfft2(x, None, (0, 1), None, None),
+    "var, and an option after it": lambda x: np.var(x, 0, None, None, 1),
+    "nanvar, and an option after it": lambda x: np.nanvar(x, 0, None, None, 1),
+    "choose, and an option after it": lambda x: np.choose([3, 0, 1], x, None, "wrap"),
+    "quantile, and an option after it": lambda x: np.quantile(x, 0.3, 0, None, False, "lower"),
+    "multi_dot": lambda x: np.linalg.multi_dot([x, x.T, x], out=None),
+}
+
+
+@pytest.mark.parametrize("function", NO_OUT.values(), ids=NO_OUT)
+def test_no_out_asks_for_nothing(function: Any) -> None:
+    np.testing.assert_allclose(function(tg.tensor(A)).data, function(A), strict=True)
+
+
+def test_an_option_that_there_is_not_is_none_of_numpys() -> None:
+    @composite(norm)
+    def _private(x: Any) -> Any:
+        return x
+
+    with pytest.raises(DtypeError, match=r"norm\(\) got an unexpected keyword argument 'foo'") as raised:
+        call(leaf(), foo=1)
+    assert "_private" not in str(raised.value)
+
+
 def test_a_composite_gets_the_arguments_as_they_were_given() -> None:
     seen: list[Any] = []
     composite(norm)(lambda *args, **kwargs: seen.append((args, kwargs)) or 1)

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np.core import defvjp, primitive, zero
-from tinygrad_np.rules.handlers import composite, constant
+from tinygrad_np.errors import UnsupportedArgumentError
+from tinygrad_np.rules.handlers import composite, constant, plain
+from tinygrad_np.rules.movement import as_dtype
 
 LN2, LN10 = math.log(2), math.log(10)
 
@@ -273,8 +275,18 @@ defvjp(
 
 
 @composite(np.clip)
-def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
+def _clip(
+    a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None, where: Any = True, **options: Any
+) -> Any:
     low, high = (a_min if min is None else min), (a_max if max is None else max)
+    if where is not True:
+        raise UnsupportedArgumentError(
+            "np.clip: where= leaves the other elements undefined: write np.where(mask, np.clip(t, low, high), other)"
+        )
+    if options:
+        # NumPy checks them, and tells the dtype that it converts to before it compares.
+        dtype = np.clip(*plain([a, low, high]), **options).dtype
+        a, low, high = (x if x is None or isinstance(x, int | float) else as_dtype(x, dtype) for x in (a, low, high))
     return +a if low is None and high is None else clipped(a, low, high)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from tinygrad_np.core import Handler, Tensor, table
 from tinygrad_np.errors import DtypeError, MissingRuleError, TinygradError
 from tinygrad_np.methods import ArrayMethods
-from tinygrad_np.signatures import described_call, explained, given_out, refuse_out
+from tinygrad_np.signatures import described_call, explained, given_out, refuse_out, without_out
 from tinygrad_np.standins import live
 from tinygrad_np.trees import leaves, map_leaves
 
@@ -29,10 +29,14 @@ class Composite(Handler):
     def call(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         refuse_out(given_out(self.function, args, kwargs), self.name, args, kwargs)
         try:
+            args, kwargs = without_out(self.function, args, kwargs)
             result = self.spelling(*args, **kwargs)
         except (ValueError, TypeError, IndexError) as error:
             # NumPy's complaint about a call inside of the spelling is one about the call that the user wrote.
             cause = error.__cause__ if isinstance(error, TinygradError) and error.__cause__ else error
+            own = f"{getattr(self.spelling, '__qualname__', '')}()"  # so is Python's about the spelling's arguments
+            if type(cause) is TypeError and str(cause).startswith(own):
+                cause = TypeError(f"{self.name}(){str(cause).removeprefix(own)}").with_traceback(cause.__traceback__)
             raise explained(cast(Exception, cause), self.name, args, kwargs) from cause
         return result if isinstance(result, Tensor) else _as_tensors(result, self.name, args, kwargs)
 
