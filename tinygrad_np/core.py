@@ -80,6 +80,9 @@ class Tensor(ArrayMethods):
     Make one with `tensor`. Every NumPy function and operator takes it and returns another; ``shape``, ``ndim``,
     ``size`` and ``dtype`` are plain Python values.
 
+    A plain array that takes part in a recorded call is not copied, so writing to it before `backward` changes the
+    gradient: pass a copy, or `tensor` of it, where it is going to be written to.
+
     Examples
     --------
     >>> import numpy as np, tinygrad_np as tg
