@@ -205,8 +205,15 @@ def test_numbers_for_a_log_are_stored_by_saying_so() -> None:
 
 # ------------------------------------------------------------------------------------------------- other ways to leave
 
+MASKED = np.ma.array(VECTOR, mask=[0, 1, 0])
+AS_MATRIX = VECTOR.view(np.matrix)  # np.matrix() itself warns that it is not to be used
+
 OTHERS: dict[str, tuple[Call, type[Exception], str]] = {
     "t + masked": (lambda t, q, s: t + np.ma.array(VECTOR, mask=[0, 1, 0]), DtypeError, "np.where(mask, other, t)"),
+    "tg.tensor(masked)": (lambda t, q, s: tg.tensor(MASKED), DtypeError, "np.where(mask, other, t)"),
+    "matrix * t": (lambda t, q, s: AS_MATRIX * t, DtypeError, "write np.asarray(matrix), and @ for products"),
+    "t + matrix": (lambda t, q, s: t + AS_MATRIX, DtypeError, "write np.asarray(matrix), and @ for products"),
+    "np.dot(matrix, t)": (lambda t, q, s: np.dot(AS_MATRIX, t), DtypeError, "write np.asarray(matrix)"),
     "np.frompyfunc(f, 1, 1)(t)": (lambda t, q, s: np.frompyfunc(abs, 1, 1)(t), MissingRuleError, "NumPy functions"),
     "np.frombuffer(t)": (lambda t, q, s: np.frombuffer(t), TypeError, "bytes-like"),
     "np.from_dlpack(t)": (lambda t, q, s: np.from_dlpack(t), AttributeError, "dlpack"),

@@ -20,6 +20,7 @@ Function = Callable[..., Any]
 Layer = namedtuple("Layer", ["weight", "bias"])
 
 X = np.array([0.5, -1.0, 2.0])
+MASKED = np.ma.array(X, mask=[False, True, False])
 
 
 def assert_trees_close(found: Any, expected: Any, tolerance: float = 1e-12) -> None:
@@ -841,6 +842,10 @@ def test_second_derivatives_of_complex_arguments() -> None:
         (lambda: tg.jvp(np.sin, (X,), (X, X)), ShapeError, r"the tangent: a list of 1 was expected, not a list of 2"),
         (lambda: tg.jvp(np.sin, (X,), (X[:1],)), ShapeError, r"the tangent: shape \(1,\) does not fit float64\(3,\)"),
         (lambda: tg.jvp(np.sin, (X,), (1j * X,)), DtypeError, "the tangent: complex128"),
+        (lambda: tg.jvp(np.sin, (X,), (MASKED,)), DtypeError, r"jvp\(\): the tangent: a masked array would lose"),
+        (lambda: tg.hvp(np.sum)(X, MASKED), DtypeError, r"hvp\(\): the vector: a masked array would lose its mask"),
+        (lambda: tg.vjp(np.sin, MASKED), DtypeError, r"vjp\(\): a masked array would lose its mask: write np\.where"),
+        (lambda: tg.grad(lambda tree: tree["a"])({"a": MASKED}), DtypeError, r"grad\(\): a masked array would lose"),
     ],
 )
 def test_errors_name_the_transform_and_what_was_wrong(call: Function, error: type, message: str) -> None:

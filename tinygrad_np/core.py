@@ -47,7 +47,7 @@ from tinygrad_np.graph import (
 )
 from tinygrad_np.memory import aligned
 from tinygrad_np.methods import ArrayMethods
-from tinygrad_np.signatures import CallSignature, RuleSignature, described_call, explained, function_name
+from tinygrad_np.signatures import CallSignature, RuleSignature, described_call, explained, function_name, refuse_masked
 from tinygrad_np.standins import add_gradient, as_array, gradient_of, live, mark_updated, set_gradient
 from tinygrad_np.trees import leaves
 
@@ -343,6 +343,7 @@ def tensor(data: ArrayLike | Tensor, *, requires_grad: bool = False, dtype: DTyp
             f"tg.tensor of a tensor of {data.dtype}{data.shape} that requires a gradient would lose the gradient: "
             "write t.detach() or t.data if that is meant, t.copy() for a copy through which gradients flow"
         )
+    refuse_masked(data, "tg.tensor")
     try:
         if capturing.get() is not None and isinstance(data, ArrayMethods):
             value = np.copy(data.data)
@@ -628,8 +629,9 @@ def _operand(argument: Any, name: str) -> Any:
     is_array = isinstance(argument, np.generic | ArrayMethods) and not isinstance(argument, Tensor)
     if is_array and argument.dtype.kind in "biufc":
         return argument
-    if isinstance(argument, np.ma.MaskedArray):
-        raise DtypeError(f"{name}: a masked array would lose its mask: write np.where(mask, other, t) instead")
+    refuse_masked(argument, name)
+    if isinstance(argument, np.matrix):
+        raise DtypeError(f"{name}: a matrix's * means another thing: write np.asarray(matrix), and @ for products")
     array = np.asarray(argument)
     if array.dtype.kind not in "biufc":
         raise DtypeError(f"{name}: an argument of type {type(argument).__name__} is no array of numbers: {argument!r}")

@@ -190,6 +190,12 @@ def refuse_out(out: Any, name: str, args: Sequence[Any], kwargs: dict[str, Any])
         )
 
 
+def refuse_masked(argument: Any, name: str) -> None:
+    """Raise if an argument is a masked array, whose mask nothing here would look at."""
+    if isinstance(argument, np.ma.MaskedArray):
+        raise DtypeError(f"{name}: a masked array would lose its mask: write np.where(mask, other, t) instead")
+
+
 def given_out(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """The ``out`` argument of a call, by name or by position; None if there is none."""
     position = _position_of_out(function)

@@ -26,6 +26,7 @@ from tinygrad_np.batching import Batched
 from tinygrad_np.core import Tensor, gradients, tensor
 from tinygrad_np.errors import DtypeError, EscapeError, GradientError, MissingRuleError, ShapeError
 from tinygrad_np.graph import Node, enable_grad, next_number, recording
+from tinygrad_np.signatures import refuse_masked
 from tinygrad_np.standins import as_array
 from tinygrad_np.trees import leaves, map_leaves, matched, paths, rebuild
 
@@ -129,6 +130,7 @@ def _input(caller: str, number: int, path: str, leaf: Any) -> Tensor:
     """A Tensor to differentiate with respect to: a new one, so that it is this call's own."""
     if _is_recorded(leaf):
         return cast(Tensor, +leaf)
+    refuse_masked(leaf, caller)
     value = leaf.data if isinstance(leaf, Tensor) else as_array(leaf)
     if value.dtype.kind not in "fc":
         advice = "take it from an outer scope" if caller in ("vjp()", "jvp()") else "choose others with argnums"
@@ -164,9 +166,12 @@ def _zeros(shape: tuple[int, ...], dtype: Any, as_tensor: bool) -> Any:
 def _directions(what: str, tree: Any, pattern: Any, arrays: Sequence[Any]) -> list[Any]:
     """The leaves of a structure of cotangents or tangents, one for each array and in its shape."""
     try:
-        found = [v if isinstance(v, Tensor) else as_array(v) for v in matched(tree, pattern)]
+        given = matched(tree, pattern)
     except ShapeError as error:
         raise ShapeError(f"{what}: {error}") from None
+    for v in given:
+        refuse_masked(v, what)
+    found = [v if isinstance(v, Tensor) else as_array(v) for v in given]
     for v, array in zip(found, arrays, strict=True):
         if v.shape != array.shape:
             raise ShapeError(f"{what}: shape {v.shape} does not fit {array.dtype}{array.shape}")
