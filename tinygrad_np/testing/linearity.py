@@ -62,7 +62,9 @@ def nonlinearities(
             usable = np.isfinite(e) & np.isfinite(slopes[0][j]) & (np.isfinite(s) if size else True)
             off = np.abs(np.where(usable, s, 0) - np.where(usable, e, 0))
             off = np.where(np.isnan(off), np.inf, off)
-            wrong = rounding.exceeded(j, off, np.where(usable, np.abs(e), 0), size)
+            finite = [np.where(usable & np.isfinite(x[j]), x[j], 0) for x in slopes]
+            terms = np.sum(np.abs(finite), axis=0)
+            wrong = rounding.exceeded(j, off, size * terms, size)
             if np.any(wrong) and j not in found:
                 k = int(np.argmax(np.where(wrong, off, -1)))
                 found[j] = Nonlinearity(k, trial, s.flat[k].item(), e.flat[k].item())
@@ -85,8 +87,9 @@ def _trials(
 class _Rounding:
     """How much rounding there is in a gradient, measured only when it is asked for.
 
-    Of cotangents to both sides of one, a linear pullback gives gradients whose mean is the one in the middle, but for
-    rounding; and one that is not linear is nearly so over such a short distance, so that this excuses nothing.
+    Cotangents that are a few roundings off show what rounding of a cotangent does. And of cotangents to both sides of
+    one, a linear pullback gives gradients whose mean is the one in the middle, but for its own rounding, which may be
+    to fewer digits. One that is not linear is nearly so over such short distances: that excuses nothing.
     """
 
     def __init__(self, pull: Pull, g: Array, slopes: list[Array], eps: Array, rng: np.random.Generator) -> None:
@@ -108,10 +111,10 @@ class _Rounding:
 
     def _measure(self) -> None:
         self.draws += 1
+        digits = self.g * self.eps * self.rng.choice([-4, -2, -1, 1, 2, 4], self.g.shape)
         away = self.g * self.distance * self.rng.uniform(-1, 1, self.g.shape)
         with np.errstate(all="ignore"):
-            for t, s, ahead, behind in zip(
-                self.measured, self.slopes, self.pull(self.g + away), self.pull(self.g - away), strict=True
-            ):
-                change = np.abs(ahead - s + (behind - s))
-                np.fmax(t, np.where(np.isfinite(change), change, 0), out=t)
+            pulled = [self.pull(g) for g in (self.g + digits, self.g + away, self.g - away)]
+            for t, s, off, ahead, behind in zip(self.measured, self.slopes, *pulled, strict=True):
+                for change in (np.abs(off - s), np.abs(ahead - s + (behind - s))):
+                    np.fmax(t, np.where(np.isfinite(change), change, 0), out=t)
