@@ -210,6 +210,11 @@ def test_a_second_derivative_that_is_not_linear(rng):
     assert (report.nonlinear, report.order) == (True, 2)
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_cotangents_that_cancel_are_no_mistake(seed):
+    gradcheck(np.tril, np.random.default_rng(seed).normal(size=3))  # an element's gradient is the sum of a column
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
 @pytest.mark.parametrize("size", [1e-12, 1.0, 1e3])
 def test_rounding_of_what_is_linear_is_no_mistake(rng, dtype, size):
@@ -411,6 +416,38 @@ def test_the_slopes_of_a_kink_are_told_from_their_neighbours():
         gradients = gradient(x := np.array([0.0, 1.0, -1.0]), at_zero)
         assert check_gradient(lambda x: np.sum(selu(x)), gradients, x, raise_on_failure=False).passed is right
     assert gradcheck(tg.functions.elu, np.zeros((3, 4)), order=2)
+
+
+@pytest.mark.parametrize("speed", [1e4, 1e6, 1e8])
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_fast_curve_has_no_kinks(speed, size):
+    for seed in range(2, 5):
+        x = np.random.default_rng(seed).normal(size=size)
+        for factor in (1, 0.5):
+            report = check_gradient(
+                lambda x: float(np.sum(np.sin(speed * x))),
+                lambda x, factor=factor: factor * speed * np.cos(speed * x),
+                x,
+                raise_on_failure=False,
+            )
+            assert (report.passed, report.kinks) == (factor == 1, [])
+
+
+@pytest.mark.parametrize("distance", [-1.0, -0.3, 0.5, 1.2])
+def test_a_narrow_peak_has_no_kinks(distance):
+    middle, width = 0.3, 1e-6
+
+    def peak(x):
+        return float(np.sum(np.exp(-(((x - middle) / width) ** 2))))
+
+    for factor in (1, 0.9):
+        report = check_gradient(
+            peak,
+            lambda x, factor=factor: -2 * factor * (x - middle) / width**2 * np.exp(-(((x - middle) / width) ** 2)),
+            np.array([middle + width * distance]),
+            raise_on_failure=False,
+        )
+        assert (report.passed, report.kinks) == (factor == 1, [])
 
 
 def test_a_jump_is_no_kink():

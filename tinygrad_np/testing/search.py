@@ -51,6 +51,7 @@ BUDGET = 400  # directions tried on the way to the wrong elements of one input
 BLIND = 0.1  # what share of all that the gradient says an error may have before nothing can be seen any more
 TRUSTED = 2.0**10  # how many roundings the noise along one direction may have to be taken for that along others
 TURNS = 1e-3  # how much slopes nearby differ, relative to themselves, where there is a kink
+NEARER, NEAREST = 1e-2, 1e-10  # how much nearer the next points are to tell a kink from a fast curve, and how near last
 
 
 @dataclass
@@ -373,17 +374,33 @@ class Search:
 
         Where three elements are equal, none of them moves the middle of the sorted ones by itself.
         """
+        found = self._slopes_around(slope, direction, points, NEAR)
+        turns = _turns(found, slope)
+        # Of a smooth curve, however fast, the slopes come together as the points come nearer; around a kink they stay.
+        before, distance = found, NEAR
+        while np.any(turns & ~slope.kinked) and distance > NEAREST:
+            distance *= NEARER
+            closer = self._slopes_around(slope, direction, points, distance)
+            apart, now = before.right - before.left, closer.right - closer.left
+            clear = SAFETY * closer.error < apart / 4
+            turns &= slope.kinked | ~clear | (now > apart / 2)
+            before = closer
+        smooth = _turns(found, slope) & ~turns
+        left, right = np.where(smooth, slope.left, found.left), np.where(smooth, slope.right, found.right)
+        error = np.where(smooth, slope.error, found.error)
+        return replace(slope, left=left, right=right, error=error, kinked=slope.kinked | turns)
+
+    def _slopes_around(self, slope: Slope, direction: Direction, points: int, distance: float) -> Slope:
+        """The lowest and the highest slope at and around a point."""
         left, right = np.minimum(slope.left, slope.right), np.maximum(slope.left, slope.right)
         error = slope.error
         for _ in range(points):
-            moved = [x + NEAR * self._direction(j, np.arange(x.size)) for j, x in enumerate(self.arrays)]
+            moved = [x + distance * self._direction(j, np.arange(x.size)) for j, x in enumerate(self.arrays)]
             near = self._slope(direction, complex_step=False, at=moved)
             left = np.fmin(left, np.fmin(near.left, near.right))
             right = np.fmax(right, np.fmax(near.left, near.right))
             error = np.fmax(error, np.where(np.isfinite(near.error), near.error, 0))
-        turn = right - left
-        kinked = slope.kinked | (turn > TURNS * np.fmax(np.abs(left), np.abs(right))) & (turn > SAFETY * error)
-        return replace(slope, left=left, right=right, error=error, kinked=kinked)
+        return replace(slope, left=left, right=right, error=error)
 
     def _wrong_outputs(self, j: int, v: Array, slope: Slope, most: int = 2) -> list[tuple[int, complex]]:
         """The outputs, real or imaginary part, whose derivative with respect to one element is the furthest off."""
@@ -551,3 +568,11 @@ class Search:
     def _whole_output(self, i: int) -> str:
         several = len(self.values) > 1 or getattr(self.problem, "outputs_named", None)
         return self.problem.call_text(output=i if several else None)
+
+
+def _turns(around: Slope, slope: Slope) -> Array:
+    """Where slopes around a point differ by more than errors."""
+    turn = around.right - around.left
+    largest = np.fmax(np.abs(around.left), np.abs(around.right))
+    found: Array = slope.kinked | (turn > TURNS * largest) & (turn > SAFETY * around.error)
+    return found
