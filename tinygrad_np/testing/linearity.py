@@ -54,6 +54,13 @@ def nonlinearities(
     rng : numpy.random.Generator
         Where cotangents nearby come from.
     """
+    with np.errstate(all="ignore"):  # long cotangents may overflow
+        return _nonlinearities(pull, cotangents, slopes, eps, rng)
+
+
+def _nonlinearities(
+    pull: Pull, cotangents: Sequence[Array], slopes: Sequence[list[Array]], eps: Array, rng: np.random.Generator
+) -> dict[int, Nonlinearity]:
     rounding = _Rounding(pull, cotangents[0], slopes[0], eps, rng)
     found: dict[int, Nonlinearity] = {}
     for trial, size, cotangent, expected in _trials(cotangents, slopes, float(np.max(eps, initial=0))):
@@ -113,8 +120,7 @@ class _Rounding:
         self.draws += 1
         digits = self.g * self.eps * self.rng.choice([-4, -2, -1, 1, 2, 4], self.g.shape)
         away = self.g * self.distance * self.rng.uniform(-1, 1, self.g.shape)
-        with np.errstate(all="ignore"):
-            pulled = [self.pull(g) for g in (self.g + digits, self.g + away, self.g - away)]
-            for t, s, off, ahead, behind in zip(self.measured, self.slopes, *pulled, strict=True):
-                for change in (np.abs(off - s), np.abs(ahead - s + (behind - s))):
-                    np.fmax(t, np.where(np.isfinite(change), change, 0), out=t)
+        pulled = [self.pull(g) for g in (self.g + digits, self.g + away, self.g - away)]
+        for t, s, off, ahead, behind in zip(self.measured, self.slopes, *pulled, strict=True):
+            for change in (np.abs(off - s), np.abs(ahead - s + (behind - s))):
+                np.fmax(t, np.where(np.isfinite(change), change, 0), out=t)
