@@ -263,6 +263,49 @@ def test_outputs_that_differ_by_1e12_in_scale(rng):
     gradcheck(lambda x, w: np.sum(1e6 * np.sin(x) + 1e-6 * np.cos(w)), x, w)
 
 
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("size", [1e-20, 1e-16, 1e-15, 1e-12, 1e-8, 1e-5])
+@pytest.mark.parametrize(
+    "function",
+    [
+        np.log,
+        np.sqrt,
+        np.reciprocal,
+        lambda x: np.sum(np.log(x)),
+        lambda x: np.sum(1 / x),
+        lambda p: -np.sum(p * np.log(p)),
+        lambda x: x**1.5,
+    ],
+    ids=["log", "sqrt", "inverse", "sum of logs", "sum of inverses", "entropy", "power"],
+)
+def test_one_element_that_is_tiny_beside_the_others(function, size, order):
+    gradcheck(function, np.array([size, 0.3, 0.7]), order=order)
+    gradcheck(function, np.array([1.0, size, 2.0]), order=order)
+
+
+@pytest.mark.parametrize("size", [1e-20, 1e-12, 1e-5])
+@pytest.mark.parametrize("function", [np.log, np.reciprocal, np.sin], ids=["log", "inverse", "sin"])
+def test_a_tenth_in_an_element_that_is_tiny_beside_the_others(function, size):
+    wrong = tg.defvjp(lambda x: x * 1.0, lambda g, _y, _x: g * np.array([1.1, 1, 1]))
+    report = report_on(lambda x: function(wrong(x)), np.array([size, 0.3, 0.7]))
+    assert [mistake.index for mistake in report.mistakes] == [(0,)]
+    assert report_on(lambda x: np.sum(function(wrong(x))), np.array([size, 0.3, 0.7])).mistakes
+
+
+def test_an_operation_whose_input_is_tiny_is_not_to_blame():
+    def entropy(z):
+        p = tg.functions.softmax(z)
+        return -np.sum(p * np.log(p))
+
+    def doubled(g, _y, _x):
+        return 2 * g
+
+    last = tg.defvjp(lambda x: x * 1.0, doubled)
+    report = report_on(lambda z: last(entropy(z)), np.array([0.0, -60.0, -1.0]))
+    assert report.blame.rule.startswith("doubled (")
+    assert gradcheck(entropy, np.array([0.0, -60.0, -1.0]), order=2)
+
+
 def test_a_function_that_rounds_to_single_precision(rng):
     gradcheck(lambda x: np.sum(np.sin(x.astype(np.float32)).astype(np.float64)), rng.normal(size=20))
 

@@ -19,7 +19,7 @@ from typing import Any, cast
 import numpy as np
 
 from tinygrad_np.testing.linearity import Nonlinearity, nonlinearities
-from tinygrad_np.testing.numerical import Slope, differentiate
+from tinygrad_np.testing.numerical import FIRST, Slope, differentiate
 from tinygrad_np.testing.problem import Problem, Pull, random_like
 from tinygrad_np.testing.projections import (
     Direction,
@@ -128,7 +128,8 @@ class Search:
         if self.nonlinear:
             return min(self.nonlinear)
         for j, elements in self._groups():
-            if all(self._suspicion(j, elements) > OUTRIGHT for _ in range(2)):
+            elements = elements[~self._is_tiny(j)[elements]]
+            if elements.size and all(self._suspicion(j, elements) > OUTRIGHT for _ in range(2)):
                 return j
         return None
 
@@ -230,7 +231,11 @@ class Search:
         room = self.most - len(self.mistakes)
         suspects = list(self._bisect(j, elements, self._suspicion, room))
         if sum(self._confirm(j, element) for element in suspects) == 0 and not self._kinks_among(j, suspects):
-            self._confirm_direction(j, elements)
+            others = elements[~self._is_tiny(j)[elements]]  # tiny ones were moved too far to say anything in all
+            if others.size == elements.size:
+                self._confirm_direction(j, elements)
+            elif others.size:
+                self._check(j, others)
 
     def _check_apart(self, j: int, elements: Array, v: Array, slope: Slope) -> None:
         """Go on with fewer elements, as one at the end of its range, or at a jump, hides what the others do."""
@@ -351,11 +356,11 @@ class Search:
         """Compare the derivatives with respect to one element with all outputs, and note those that are wrong."""
         before = len(self.mistakes)
         x = self.arrays[j]
-        scale = self.scales[j][element]
         for unit in (1, 1j) if x.dtype.kind == "c" else (1,):
-            direction = np.zeros(x.shape, x.dtype)
-            direction.flat[element] = scale * unit
-            slope = self._slope({j: direction})
+            direction, scale, slope = self._along_element(j, element, unit)
+            if scale < self.scales[j][element] and self._is_vague(slope):
+                self.unseen[j][element] = True
+                continue
             if np.any(slope.kinked):
                 self._note_kink(j, element, scale, slope)
                 slope = self._with_slopes_nearby(slope, {j: direction})
@@ -368,6 +373,50 @@ class Search:
                     continue
             self.mistakes += mistakes
         return len(self.mistakes) > before
+
+    def _is_tiny(self, j: int) -> Array:
+        """The elements that move further than they are from zero, as they are tiny beside the others."""
+        size = np.abs(self.arrays[j]).ravel()
+        tiny: Array = (size > 0) & (size < self.scales[j])
+        return tiny
+
+    def _along_element(self, j: int, element: int, unit: complex) -> tuple[Array, float, Slope]:
+        """The direction of one element, how long it is, and the slope along it.
+
+        A tiny element moves further than it is from zero, so that noise drowns nothing. But where the function ends or
+        bends on that way, which shorter steps tell, only steps that fit the element say anything.
+        """
+
+        def along(scale: float) -> tuple[Array, float, Slope]:
+            direction = np.zeros(self.arrays[j].shape, self.arrays[j].dtype)
+            direction.flat[element] = scale * unit
+            return direction, scale, self._slope({j: direction})
+
+        far = along(float(self.scales[j][element]))
+        if not self._is_tiny(j)[element]:
+            return far
+        near = along(float(np.abs(self.arrays[j].flat[element])))
+        slopes, errors = ([getattr(s, name) / scale for _, scale, s in (far, near)] for name in ("value", "error"))
+        agree = np.abs(slopes[0] - slopes[1]) <= SAFETY * (errors[0] + errors[1])
+        return far if np.all(agree) and not np.any(far[2].kinked) and self._is_defined_around(j, far[0]) else near
+
+    def _is_defined_around(self, j: int, direction: Array) -> bool:
+        """Whether the function goes on to both sides."""
+        for sign in (1, -1):
+            arrays = list(self.arrays)
+            arrays[j] = arrays[j] + sign * FIRST * direction
+            try:
+                with np.errstate(all="ignore"):
+                    found = self._flat(self.problem.outputs(arrays))
+            except Exception:
+                return False
+            if found.shape != self.origin.shape or np.any(np.isfinite(self.origin) & ~np.isfinite(found)):
+                return False
+        return True
+
+    def _is_vague(self, slope: Slope) -> bool:
+        """Whether nothing is known of a slope, of any output that moves."""
+        return bool(np.all(~np.isfinite(slope.error) | (SAFETY * slope.error > np.abs(slope.value))))
 
     def _with_slopes_nearby(self, slope: Slope, direction: Direction, points: int = NEARBY) -> Slope:
         """The slopes to both sides of a kink, and what the slope is at points nearby, which may be something else.
