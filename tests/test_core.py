@@ -67,6 +67,11 @@ def test_a_tensor_requires_no_gradient_unless_asked_to() -> None:
     assert not (t * 2).requires_grad
 
 
+def test_rows_of_several_lengths_are_no_tensor() -> None:
+    with pytest.raises(tg.errors.ShapeError, match=r"must be of one length: \[\[1\.0\], \[1\.0, 2\.0\]\]"):
+        tg.tensor([[1.0], [1.0, 2.0]])
+
+
 def test_results_require_a_gradient_if_an_argument_does() -> None:
     y = leaf() * tg.tensor([1.0, 2.0, 3.0])
     assert y.requires_grad

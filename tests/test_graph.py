@@ -52,6 +52,14 @@ def test_enable_grad_records_again() -> None:
         assert not records()
 
 
+@pytest.mark.parametrize("switch", [tg.no_grad, tg.enable_grad])
+def test_a_decorator_without_parentheses_is_an_error_that_says_so(switch: Any) -> None:
+    with pytest.raises(tg.errors.DtypeError, match=rf"write @tg\.{switch.__name__}\(\)"):
+
+        @switch
+        def function() -> None: ...
+
+
 def test_leaves_can_be_made_under_no_grad() -> None:
     with tg.no_grad():
         x = leaf()

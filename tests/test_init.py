@@ -27,3 +27,16 @@ print(*sorted(roots - sys.stdlib_module_names))
         [sys.executable, "-W", "error", "-c", program], env=environment, check=True, capture_output=True, text=True
     )
     assert found.stdout.split() in (["tinygrad_np"], ["numpy", "tinygrad_np"])
+
+
+def test_modules_that_most_programs_do_not_need_are_imported_when_they_are_first_used():
+    program = """
+import sys
+import tinygrad_np as tg
+later = ["coverage", "data", "plots", "saving", "testing", "training"]
+assert set(later) <= set(dir(tg))
+assert {f"tinygrad_np.{name}" for name in later}.isdisjoint(sys.modules)
+for name in later:
+    assert getattr(tg, name).__name__ == f"tinygrad_np.{name}"
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -58,8 +58,15 @@ __all__ = [
 del _rules
 
 
+_LATER = ("coverage", "data", "plots", "saving", "testing", "training")
+
+
 def __getattr__(name: str) -> Any:
-    """`testing` is imported when it is first used: most programs never do."""
-    if name == "testing":
-        return importlib.import_module("tinygrad_np.testing")
+    """These modules are imported when they are first used: most programs need none of them."""
+    if name in _LATER:
+        return importlib.import_module(f"tinygrad_np.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

@@ -351,6 +351,8 @@ def tensor(data: ArrayLike | Tensor, *, requires_grad: bool = False, dtype: DTyp
         else:
             value = np.array(data.data if isinstance(data, Tensor) else data, dtype=dtype)
     except (ValueError, TypeError) as error:
+        if "inhomogeneous" in str(error):
+            raise ShapeError(f"tg.tensor: the rows of a nested list must be of one length: {data!r:.200}") from error
         raise explained(error, "tg.tensor", [data], {} if dtype is None else {"dtype": dtype}) from error
     if value.dtype.hasobject or value.dtype.kind not in "biufc":
         raise DtypeError(f"a tensor holds numbers, not dtype {value.dtype} (shape {value.shape})")

@@ -41,7 +41,10 @@ class _SetRecording:
 
     _state: bool
 
-    def __init__(self) -> None:
+    def __init__(self, *given: Any) -> None:
+        if given:
+            name = type(self).__name__
+            raise DtypeError(f"{name} takes no arguments, not {given[0]!r}: to decorate a function, write @tg.{name}()")
         self._tokens: list[Token[bool]] = []
 
     def __enter__(self) -> None:
@@ -72,7 +75,7 @@ class _SetRecording:
 
 
 class no_grad(_SetRecording):
-    """Record nothing within a ``with`` block, or within a decorated function.
+    """Record nothing within a ``with`` block, or within a function decorated with ``@tg.no_grad()``.
 
     The state belongs to the current thread or async task; others never see it.
 
@@ -90,7 +93,7 @@ class no_grad(_SetRecording):
 
 
 class enable_grad(_SetRecording):
-    """Record again, inside of a `no_grad` block.
+    """Record again inside of a `no_grad` block, or within a function decorated with ``@tg.enable_grad()``.
 
     Examples
     --------

@@ -1,8 +1,9 @@
 """What the engine does differently while `tinygrad_np.compile` captures a function.
 
-The tape that writes the program down is `capturing.get()`. Every array that the engine meets goes through `live`, which
-puts in its place what stands in for it, and ``.grad`` is the tape's until the capture ends. Without a tape each of
-these does the plain thing, which is all that a reader of `core` needs to know.
+The tape that writes the program down is `capturing.get()`. `Differentiable.record` hands it the arrays and the calls of
+the engine; everything else that may meet an array goes through the functions here: `live` puts in its place what stands
+in for it, and ``.grad`` is the tape's until the capture ends. Without a tape each of these does the plain thing, which
+is all that a reader of `core` needs to know.
 """
 
 from __future__ import annotations

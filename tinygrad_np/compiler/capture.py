@@ -1,8 +1,8 @@
 """Capture: run a function on arrays that write down what is called on them.
 
 `traced.Traced` stands in for an ndarray. NumPy hands it every call that it takes part in, and the `Tape` makes the call
-for real and writes it down. The engine needs to know nothing of this: a Tensor wraps a Traced as it wraps an array, and
-derivative rules run on Traced arrays as on plain ones.
+for real and writes it down. A Tensor wraps a Traced as it wraps an array, and derivative rules run on Traced arrays as
+on plain ones: all that the engine knows of this is in `Differentiable.record` and in `standins`.
 
 What a replay could not repeat, such as a decision that depends on an element's value, is an error here and now.
 """
