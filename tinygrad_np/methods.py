@@ -46,10 +46,7 @@ class ArrayMethods:
     def data(self) -> np.ndarray[Any, Any]:
         """The array itself, not a copy and not recorded. Writing to it changes the Tensor behind the graph's back."""
         tape = capturing.get()
-        if tape is None:
-            return np.asarray(self._value)
-        value = tape.storage(self._value)
-        return cast("np.ndarray[Any, Any]", value if value.is_array else tape.call(np.asarray, (value,), {}))
+        return np.asarray(self._value) if tape is None else cast("np.ndarray[Any, Any]", tape.as_array(self._value))
 
     @property
     def shape(self) -> tuple[int, ...]:

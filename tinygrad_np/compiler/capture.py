@@ -121,6 +121,11 @@ class Tape:
                 self._transient.add(found.value)
         return found
 
+    def as_array(self, value: Any) -> Any:
+        """The array of a Tensor, which is one even if a call returned a scalar."""
+        found = self.storage(value)
+        return found if found.is_array else self.call(np.asarray, (found,), {})
+
     def _constant(self, array: Any) -> Traced:
         return self._outside("constant", array, array)
 

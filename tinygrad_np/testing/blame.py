@@ -37,6 +37,9 @@ class _Log:
     def storage(self, array: Any, *, transient: bool = False) -> Any:
         return array
 
+    def as_array(self, value: Any) -> Any:
+        return np.asarray(value)
+
     def grad(self, leaf: Leaf) -> Any:
         return leaf.grad
 
