@@ -836,3 +836,9 @@ def test_a_model_is_left_as_it_was(rng):
     assert gradcheck(model, rng.normal(size=(4, 2)).astype(np.float32) + 9)
     for name, array in model.state_dict().items():
         np.testing.assert_array_equal(array, before[name])
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_few_digits_that_terms_as_large_as_the_cotangent_leave_are_rounding(order):
+    gradcheck(lambda x: 1 / (1 + np.exp(-x)) * 1.0, np.array([32.0, 0.5, -1.0]), order=order)
+    gradcheck(tg.functions.sigmoid, np.array([32.0, 32.5, 33.0]), order=order)

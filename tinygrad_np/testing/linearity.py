@@ -61,7 +61,7 @@ def nonlinearities(
 def _nonlinearities(
     pull: Pull, cotangents: Sequence[Array], slopes: Sequence[list[Array]], eps: Array, rng: np.random.Generator
 ) -> dict[int, Nonlinearity]:
-    rounding = _Rounding(pull, cotangents[0], slopes[0], eps, rng)
+    rounding = _Rounding(pull, cotangents[0], slopes, eps, rng)
     found: dict[int, Nonlinearity] = {}
     for trial, size, cotangent, expected in _trials(cotangents, slopes, float(np.max(eps, initial=0))):
         for j, (s, e) in enumerate(zip(pull(cotangent), expected, strict=True)):
@@ -97,12 +97,19 @@ class _Rounding:
     Cotangents that are a few roundings off show what rounding of a cotangent does. And of cotangents to both sides of
     one, a linear pullback gives gradients whose mean is the one in the middle, but for its own rounding, which may be
     to fewer digits. One that is not linear is nearly so over such short distances: that excuses nothing.
+
+    Where terms as large as the cotangent cancel, nearby cotangents may all leave the same few digits. So of a gradient
+    that always ends early, the last digit is taken for rounding, unless it is larger than that of such terms.
     """
 
-    def __init__(self, pull: Pull, g: Array, slopes: list[Array], eps: Array, rng: np.random.Generator) -> None:
-        self.pull, self.g, self.slopes, self.rng = pull, g, slopes, rng
+    def __init__(
+        self, pull: Pull, g: Array, slopes: Sequence[list[Array]], eps: Array, rng: np.random.Generator
+    ) -> None:
+        self.pull, self.g, self.slopes, self.rng = pull, g, slopes[0], rng
         self.eps, self.distance = float(np.max(eps, initial=0)), np.maximum(NEARBY, 64 * eps)
-        self.measured = [np.zeros(s.shape) for s in slopes]
+        largest = self.eps * float(np.max(np.abs(g), initial=0))
+        last = [np.minimum(*map(_last_digit, pair)) for pair in zip(*slopes, strict=True)]
+        self.measured = [np.where(digit <= largest, digit, 0) for digit in last]
         self.draws = 0
 
     def exceeded(self, j: int, off: Array, size: Array, factor: float) -> Array:
@@ -124,3 +131,14 @@ class _Rounding:
         for t, s, off, ahead, behind in zip(self.measured, self.slopes, *pulled, strict=True):
             for change in (np.abs(off - s), np.abs(ahead - s + (behind - s))):
                 np.fmax(t, np.where(np.isfinite(change), change, 0), out=t)
+
+
+def _last_digit(numbers: Array) -> Array:
+    """What the last binary digit that is not 0 stands for, in each number; 0 for 0."""
+    if numbers.dtype.kind == "c":
+        larger: Array = np.maximum(_last_digit(numbers.real), _last_digit(numbers.imag))
+        return larger
+    fraction, exponent = np.frexp(np.abs(np.where(np.isfinite(numbers), numbers, 0)).astype(np.float64))
+    digits = np.ldexp(fraction, 53).astype(np.int64)
+    value: Array = np.ldexp((digits & -digits).astype(np.float64), exponent - 53)
+    return value
