@@ -263,6 +263,44 @@ def test_outputs_that_differ_by_1e12_in_scale(rng):
     gradcheck(lambda x, w: np.sum(1e6 * np.sin(x) + 1e-6 * np.cos(w)), x, w)
 
 
+STAIRS = {
+    "rounded input": (lambda w: float(np.sum(np.sin(w.astype(np.float32)))), np.cos),
+    "rounded output": (lambda w: float(np.float32(np.sum(np.sin(w)))), np.cos),
+    "mean": (lambda w: float(np.mean(np.exp(w.astype(np.float32)))), lambda w: np.exp(w) / w.size),
+    "squares": (lambda w: float(np.sum(w.astype(np.float32) ** 2)), lambda w: 2 * w),
+}
+
+
+@pytest.mark.parametrize("size", [1, 4])
+@pytest.mark.parametrize("name", STAIRS)
+def test_stairs_of_single_precision_are_neither_kinks_nor_mistakes_and_hide_none(rng, name, size):
+    function, gradient = STAIRS[name]
+    for w in rng.normal(size=(20, size)):
+        for factor in (1, 0.9, 0):
+            report = check_gradient(
+                function, lambda w, factor=factor: factor * gradient(w), w, elements=1, raise_on_failure=False
+            )
+            assert (report.passed, report.kinks) == (factor == 1, [])
+
+
+def test_a_network_in_single_precision_of_parameters_in_double(rng):
+    x, y = rng.normal(size=(20, 4)).astype(np.float32), rng.normal(size=20).astype(np.float32)
+
+    def loss(w):
+        return float(np.mean((np.tanh(x @ w.astype(np.float32)) - y) ** 2))
+
+    def gradient(w):
+        t = np.tanh(x.astype(float) @ w)
+        return x.T.astype(float) @ (2 * (t - y) * (1 - t**2)) / 20
+
+    for w in rng.normal(size=(20, 4)):
+        for factor in (1, 0.9, 0):
+            report = check_gradient(
+                loss, lambda w, factor=factor: factor * gradient(w), w, elements=1, raise_on_failure=False
+            )
+            assert (report.passed, report.kinks) == (factor == 1, [])
+
+
 @pytest.mark.parametrize("order", [1, 2])
 @pytest.mark.parametrize("size", [1e-20, 1e-16, 1e-15, 1e-12, 1e-8, 1e-5])
 @pytest.mark.parametrize(

@@ -28,6 +28,8 @@ SHORT = 2.0**-16  # the step that a result from longer ones has to agree with
 NEAR, FAR = 2.0**-44, 2.0**-23  # distances of the points whose scatter is the noise
 TINY = 2.0**16  # how much larger a direction could be, for a measured noise to be measured again
 AWAY, FARTHEST = 2.0**9, 2.0**-5  # how much further each next try is, and how far at most
+CLOSE = 2.0**-34  # from how close what was rounded to few digits stands still, and hardly anything else that moves
+STAIR = 2.0**-20  # how high a stair may be, relative to the curve, to come from rounding to few digits
 NOISE_POINTS = 4  # as many on each side, which makes two third differences
 CERTAIN = 30.0  # how far a jump of the slope must rise above the noise to be taken for a kink
 STEEPER = 0.75  # of what power of the step the slopes of a jump grow at least; those of a kink do not
@@ -175,6 +177,8 @@ def _noise(curve: Curve, origin: Array, eps: Array | float, farthest: float) -> 
     """
     unit = 64 * float(np.max(eps, initial=0))
     near, moves = _scatter(curve, origin, max(NEAR, unit))
+    if not np.all(moves):
+        near = np.where(moves, near, np.fmax(near, _stairs(curve, origin, eps)))
     step = max(FAR, unit)
     while not np.all(moves):
         far, now = _scatter(curve, origin, step)
@@ -186,6 +190,26 @@ def _noise(curve: Curve, origin: Array, eps: Array | float, farthest: float) -> 
     return np.fmax(near, np.asarray(eps) * np.abs(origin) / 2)
 
 
+def _stairs(curve: Curve, origin: Array, eps: Array | float) -> Array:
+    """Half the height of the stairs that a curve climbs if it was rounded to few digits; 0 for one that was not.
+
+    Where all points stand on the edges of stairs, as where each is one stair further, they do not scatter. So stairs
+    tell themselves by standing still from so close that from further away, the curve would not move by more than this.
+    """
+    points = range(-NOISE_POINTS, NOISE_POINTS + 1)
+    close = np.array([curve(j * CLOSE) for j in points])
+    still = np.all((close == np.min(close, axis=0)) | (close == np.max(close, axis=0)), axis=0)  # or one begins here
+    size, height = np.abs(origin), np.zeros(origin.shape)
+    step = 4 * CLOSE
+    while step <= FAR * AWAY and np.any(still & (height == 0)):
+        changes = np.abs(np.diff([curve(j * step) for j in points], axis=0))
+        lowest = np.min(np.where(changes > 0, changes, np.inf), axis=0)
+        rounded = still & (lowest > 4 * step / CLOSE * np.asarray(eps) * size) & (lowest <= STAIR * size)
+        height = np.where(rounded & (height == 0), lowest, height)
+        step *= 8
+    return height / 2
+
+
 def _scatter(curve: Curve, origin: Array, step: float) -> tuple[Array, Array]:
     """How much points at this distance scatter, and where they move by more than that.
 
@@ -194,7 +218,12 @@ def _scatter(curve: Curve, origin: Array, step: float) -> tuple[Array, Array]:
     ahead, behind = ([curve(sign * j * step) for j in range(1, NOISE_POINTS + 1)] for sign in (1, -1))
     thirds = [np.abs(np.diff(points, n=3, axis=0)) / np.sqrt(20) for points in ([origin, *ahead], [origin, *behind])]
     scatter = np.sort(np.concatenate(thirds), axis=0)[1:3].mean(axis=0)
-    return scatter, np.abs(ahead[-1] - behind[-1]) > 8 * scatter
+    # What was rounded to few digits climbs stairs, and does not scatter where most of the points stand on one: all
+    # points of one side are to move. Higher stairs are the curve itself.
+    sides = [np.abs(np.diff(points, axis=0)) for points in ([origin, *ahead], [origin, *behind])]
+    climbs = np.all(sides[0] > 0, axis=0) | np.all(sides[1] > 0, axis=0)
+    high = np.max(sides, axis=(0, 1)) > STAIR * np.abs(origin)
+    return scatter, (np.abs(ahead[-1] - behind[-1]) > 8 * scatter) & (climbs | high)
 
 
 def _descend(curve: Curve, origin: Array, noise: Array, scale: float, forward: bool) -> Slope:
