@@ -109,7 +109,7 @@ class _Rounding:
         self.eps, self.distance = float(np.max(eps, initial=0)), np.maximum(NEARBY, 64 * eps)
         largest = self.eps * float(np.max(np.abs(g), initial=0))
         last = [np.minimum(*map(_last_digit, pair)) for pair in zip(*slopes, strict=True)]
-        self.measured = [np.where(digit <= largest, digit, 0) for digit in last]
+        self.measured = [np.where(digit <= largest, digit, np.where(np.isinf(digit), largest, 0)) for digit in last]
         self.draws = 0
 
     def exceeded(self, j: int, off: Array, size: Array, factor: float) -> Array:
@@ -134,11 +134,10 @@ class _Rounding:
 
 
 def _last_digit(numbers: Array) -> Array:
-    """What the last binary digit that is not 0 stands for, in each number; 0 for 0."""
+    """What the last binary digit that is not 0 stands for, in each number; infinity for 0, which has none."""
     if numbers.dtype.kind == "c":
-        larger: Array = np.maximum(_last_digit(numbers.real), _last_digit(numbers.imag))
-        return larger
+        smaller: Array = np.minimum(_last_digit(numbers.real), _last_digit(numbers.imag))
+        return smaller
     fraction, exponent = np.frexp(np.abs(np.where(np.isfinite(numbers), numbers, 0)).astype(np.float64))
     digits = np.ldexp(fraction, 53).astype(np.int64)
-    value: Array = np.ldexp((digits & -digits).astype(np.float64), exponent - 53)
-    return value
+    return np.where(digits == 0, np.inf, np.ldexp((digits & -digits).astype(np.float64), exponent - 53))
