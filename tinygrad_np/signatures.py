@@ -206,21 +206,32 @@ def without_out(
     function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
 ) -> tuple[Sequence[Any], dict[str, Any]]:
     """The arguments of a call without its ``out=None``, which asks for nothing."""
-    kwargs = {name: value for name, value in kwargs.items() if name != "out"}
     position = _position_of_out(function)
-    if position is None or len(args) <= position:
-        return args, kwargs
-    names = list(inspect.signature(function).parameters)[position + 1 :]
-    return args[:position], dict(zip(names, args[position + 1 :], strict=False)) | kwargs
+    if position is not None:
+        args, kwargs = named_from(position, function, args, kwargs)
+    return args, {name: value for name, value in kwargs.items() if name != "out"}
+
+
+def named_from(
+    position: int, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
+) -> tuple[Sequence[Any], dict[str, Any]]:
+    """The arguments of a call, with those from a position on given by their names."""
+    names = parameters_by_position(function)[position:]
+    return args[:position], dict(zip(names, args[position:], strict=False)) | kwargs
 
 
 @functools.cache
-def _position_of_out(function: Callable[..., Any]) -> int | None:
+def parameters_by_position(function: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of what a function takes by position; none if it does not tell, as some of NumPy's in C do not."""
     try:
-        parameters = list(inspect.signature(function).parameters.values())
-    except ValueError:  # some of NumPy's C functions do not tell
-        return None
-    names = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:
+        return ()
+    return tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))
+
+
+def _position_of_out(function: Callable[..., Any]) -> int | None:
+    names = parameters_by_position(function)
     return names.index("out") if "out" in names else None
 
 

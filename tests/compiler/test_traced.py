@@ -72,37 +72,29 @@ def test_a_negative_number_to_a_power() -> None:
     same_bits(lambda x: x * ((-2.0) ** np.sum(x)) - 3 ** -np.sum(x), (np.ones(3),), (np.ones(4),))
 
 
-@pytest.mark.parametrize("exponent", [0.5, -1, 1.7, 2.5])
-def test_gradients_of_powers_of_sums(exponent: float) -> None:
-    t = tg.tensor(np.ones(6), requires_grad=True)
+def same_gradients(loss: Callable[[Any], Any], dtype: Any, size: int, runs: int) -> None:
+    t = tg.tensor(np.ones(size, dtype), requires_grad=True)
 
     def step() -> Any:
         t.grad = None
-        (np.sum(t) ** exponent * np.var(t) + t[0] ** 3 * t[1] ** exponent).backward()
+        loss(t).backward()
         return t.grad
 
     compiled = tg.compile(step)
-    for i in range(100):
-        t.data[...] = numbers(np.float64, (6,), i)
+    for i in range(runs):
+        t.data[...] = numbers(dtype, (size,), i)
         expected = step()
         compiled()
         np.testing.assert_array_equal(t.grad, expected)
+
+
+@pytest.mark.parametrize("exponent", [0.5, -1, 1.7, 2.5])
+def test_gradients_of_powers_of_sums(exponent: float) -> None:
+    same_gradients(lambda t: np.sum(t) ** exponent * np.var(t) + t[0] ** 3 * t[1] ** exponent, np.float64, 6, 100)
 
 
 def test_gradients_of_complex_numbers() -> None:
-    t = tg.tensor(np.ones(4) + 1j, requires_grad=True)
-
-    def step() -> Any:
-        t.grad = None
-        np.real(np.tanh(np.sum(t)) + np.sum(t**3)).backward()
-        return t.grad
-
-    compiled = tg.compile(step)
-    for i in range(50):
-        t.data[...] = numbers(np.complex128, (4,), i)
-        expected = step()
-        compiled()
-        np.testing.assert_array_equal(t.grad, expected)
+    same_gradients(lambda t: np.real(np.tanh(np.sum(t)) + np.sum(t**3)), np.complex128, 4, 50)
 
 
 def test_a_training_step_whose_loss_is_a_root() -> None:

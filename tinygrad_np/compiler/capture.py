@@ -10,7 +10,6 @@ What a replay could not repeat, such as a decision that depends on an element's 
 from __future__ import annotations
 
 import functools
-import inspect
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
@@ -24,7 +23,7 @@ from tinygrad_np.core import Tensor, getitem, table
 from tinygrad_np.errors import CaptureError
 from tinygrad_np.graph import Leaf, Pending, capturing, next_number
 from tinygrad_np.memory import laid_out
-from tinygrad_np.signatures import function_name
+from tinygrad_np.signatures import function_name, named_from, parameters_by_position
 from tinygrad_np.trees import leaves, map_leaves, refilled
 
 __all__ = ["Attempt", "Tape", "copied"]
@@ -42,7 +41,6 @@ _OF_ANY_SHAPE = frozenset(
 _WRITING = frozenset({np.copyto, np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal})
 
 _WRITING_OPTIONS = {"overwrite_input": True, "copy": False}
-_OPTIONS_THAT_WRITE = frozenset(_WRITING_OPTIONS)
 
 _QUERIES = frozenset({np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj})
 
@@ -194,8 +192,8 @@ class Tape:
                 return function(*map_leaves(underlying, tuple(args)), **kwargs)
         named = _first_to_name(function)
         if len(args) > named:
-            kwargs = {**kwargs, **dict(zip(_parameters(function)[named:], args[named:], strict=False))}
-            return self.call(function, args[:named], kwargs, effect=effect)
+            args, kwargs = named_from(named, function, args, kwargs)
+            return self.call(function, args, kwargs, effect=effect)
         if "out" in kwargs:
             return self._call_with_out(function, args, kwargs)
         given: list[Given] = []
@@ -471,29 +469,18 @@ def _is_plain(kind: Any) -> bool:
 def _is_ordinary(function: Function) -> bool:
     """Whether there is nothing about a function that a call of it must be looked at for."""
     special = _WRITING | _QUERIES | _OF_ANY_SHAPE | {np.where, table[getitem].function}
-    if not _OPTIONS_THAT_WRITE.isdisjoint(_parameters(function)):
-        return False
     name = getattr(function, "__name__", "")
+    of_numpy = function_name(function).startswith("np.")
+    if of_numpy and not _WRITING_OPTIONS.keys().isdisjoint(parameters_by_position(function)):
+        return False
     return function not in special and name != "at" and not getattr(function, "traceable", False)
 
 
 @functools.lru_cache(maxsize=4096)
-def _parameters(function: Function) -> tuple[str, ...]:
-    """The names of what NumPy's function takes by position; none if it does not say, or is no function of NumPy's."""
-    if not function_name(function).startswith("np."):
-        return ()
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except ValueError:
-        return ()
-    return tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))
-
-
-@functools.lru_cache(maxsize=4096)
 def _first_to_name(function: Function) -> int:
-    """From which argument on they are given their names, since one of them may be an array that is written to."""
-    places = [i for i, name in enumerate(_parameters(function)) if name == "out" or name in _OPTIONS_THAT_WRITE]
-    return min(places, default=sys.maxsize)
+    """From which argument on those of NumPy's functions are given their names, as one may be an array to write to."""
+    names = parameters_by_position(function) if function_name(function).startswith("np.") else ()
+    return min((i for i, name in enumerate(names) if name == "out" or name in _WRITING_OPTIONS), default=sys.maxsize)
 
 
 def _lies_as(result: Any, target: Any) -> bool:

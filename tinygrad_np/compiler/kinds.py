@@ -15,7 +15,7 @@ from tinygrad_np.rules.shapes import reshaped
 
 __all__ = [
     *("REDUCTIONS", "VIEWS", "body_of", "reduced"),
-    *("is_an_array", "is_gather", "is_of_fixed_shape", "is_plain_reduction"),
+    *("has_options_in_arrays", "is_an_array", "is_fixed_view", "is_gather", "is_of_fixed_shape", "is_plain_reduction"),
 ]
 
 REDUCTIONS = {np.sum: np.add.reduce, np.max: np.maximum.reduce, np.min: np.minimum.reduce, np.prod: np.multiply.reduce}
@@ -70,13 +70,16 @@ def is_gather(call: Call) -> bool:
 
 def has_options_in_arrays(call: Call) -> bool:
     """Whether something else than its first argument is an array, such as an axis or the bounds of a slice."""
-    return any(True for _ in values_in((call.args[1:], call.kwargs)))
+    return bool(_options_in_arrays(call))
 
 
 def is_fixed_view(call: Call) -> bool:
     """Whether it looks into its first argument, at the same place on every run."""
-    options = values_in((call.args[1:], call.kwargs))
-    return call.function in VIEWS and all(value.kind == "constant" for value in options)
+    return call.function in VIEWS and all(value.kind == "constant" for value in _options_in_arrays(call))
+
+
+def _options_in_arrays(call: Call) -> list[Value]:
+    return list(values_in((call.args[1:], call.kwargs)))
 
 
 def is_of_fixed_shape(call: Call) -> bool:
